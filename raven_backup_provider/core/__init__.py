@@ -1,0 +1,1 @@
+"""The rules: pure code that knows neither the network nor Airflow."""

@@ -1,0 +1,209 @@
+"""The catalogue: which chains and restore points a destination holds, rebuilt from its manifests alone.
+
+Owns the reading of a database's folder at a destination. A file without a readable manifest is never a restore point; a
+manifest without its file, or with a file of another size, is a problem of its chain and ends it there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from raven_backup_provider.core import manifest as manifests
+from raven_backup_provider.core.continuity import whole_part
+from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.errors import ManifestError
+from raven_backup_provider.core.manifest import Manifest
+from raven_backup_provider.core.model import Engine, StoredFile
+from raven_backup_provider.core.names import (
+    IN_PROGRESS_SUFFIX,
+    backup_name_of_manifest,
+    database_folder,
+    manifest_name,
+    parse_file_name,
+    parse_folder_name,
+    restore_order_key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """One proven file of a chain; restoring it means restoring the chain up to it."""
+
+    key: str
+    manifest: Manifest
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of the manifest, beside the file."""
+        return manifest_name(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One backup folder: a full and what continues it, in restore order.
+
+    :param folder: key of the backup folder.
+    :param points: proven files, as far as the chain is whole.
+    :param problems: what is wrong with the folder, one sentence each; empty for a good chain.
+    :param unproven: backup files of the folder without a usable manifest.
+    """
+
+    folder: str
+    points: tuple[RestorePoint, ...]
+    problems: tuple[str, ...] = ()
+    unproven: tuple[StoredFile, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """True when the chain starts with a full, has no gap and nothing unproven in it."""
+        return bool(self.points) and not self.problems
+
+    @property
+    def engine(self) -> Engine | None:
+        """Who wrote the chain; None where nothing in it is proven."""
+        return self.points[0].manifest.engine if self.points else None
+
+    def stamps(self) -> list[datetime]:
+        """The times in the names of the folder and its files, as far as they are times."""
+        names = [parse_file_name(key.rpartition("/")[2]) for key in self._keys()]
+        folder = parse_folder_name(self.folder.rpartition("/")[2])
+        return [n.time for n in (folder, *names) if n is not None and n.time is not None]
+
+    def _keys(self) -> list[str]:
+        return [p.key for p in self.points] + [f.key for f in self.unproven]
+
+    @property
+    def newest(self) -> Manifest:
+        """Manifest of the last point; only for chains that have points."""
+        return self.points[-1].manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All chains of one database at one destination, oldest first by the start of their full (UTC)."""
+
+    folder: str
+    chains: tuple[Chain, ...]
+    in_progress: tuple[StoredFile, ...] = ()
+    foreign: tuple[StoredFile, ...] = ()
+
+    @property
+    def newest_chain(self) -> Chain | None:
+        """The newest chain that the stream engine could continue, whether whole or not; None if there is none.
+
+        Files that the server wrote on its own (engine ``server``) begin chains that nothing is added to; they do not end
+        the chain before them.
+        """
+        ours = [c for c in self.chains if c.points and c.points[0].manifest.engine is Engine.STREAM]
+        return ours[-1] if ours else None
+
+    def newest_stamp(self, now: datetime) -> datetime | None:
+        """The latest time in a folder or file name; names of new files must come after it.
+
+        Folders that a server made itself carry its local time, which may lie hours ahead: those do not count.
+        """
+        ours = [t for c in self.chains if c.engine is Engine.STREAM for t in c.stamps()]
+        others = [t for c in self.chains if c.engine is not Engine.STREAM for t in c.stamps() if t <= now]
+        return max(ours + others, default=None)
+
+    def points(self) -> list[RestorePoint]:
+        """Every restore point of every chain, oldest first."""
+        return sorted((p for c in self.chains for p in c.points), key=lambda p: (p.manifest.started, p.key))
+
+
+def find_database_folder(destination: Destination, database: str) -> str | None:
+    """The folder of ``database`` at the destination, ignoring letter case as RavenDB does; None if there is none."""
+    wanted = database_folder(database)
+    folders = destination.list_folders("")
+    if wanted in folders:
+        return wanted
+    return next((name for name in folders if name.casefold() == wanted.casefold()), None)
+
+
+def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:
+    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder)."""
+    by_folder: dict[str, list[StoredFile]] = defaultdict(list)
+    in_progress: list[StoredFile] = []
+    foreign: list[StoredFile] = []
+    for stored in destination.list_files(folder):
+        parent, _, name = stored.key.rpartition("/")
+        if name.endswith(IN_PROGRESS_SUFFIX):
+            in_progress.append(stored)
+        elif parse_folder_name(parent.rpartition("/")[2]) is None or not _is_ours(name):
+            foreign.append(stored)
+        else:
+            by_folder[parent].append(stored)
+    chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
+    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign))
+
+
+def _is_ours(name: str) -> bool:
+    return parse_file_name(backup_name_of_manifest(name) or name) is not None
+
+
+def _chain_order(chain: Chain) -> tuple[str, str]:
+    # Folder names of the server engine carry the server's local time, so the manifest's UTC decides where there is one.
+    started = chain.points[0].manifest.started.strftime("%Y-%m-%d-%H-%M-%S") if chain.points else ""
+    return (started or chain.folder.rpartition("/")[2][:19], chain.folder)
+
+
+def _read_chain(destination: Destination, folder: str, files: list[StoredFile], signing_key: bytes | None) -> Chain:
+    stored = {f.key: f for f in files if backup_name_of_manifest(f.key.rpartition("/")[2]) is None}
+    points: list[RestorePoint] = []
+    problems: list[str] = []
+    for file in files:
+        parent, _, name = file.key.rpartition("/")
+        backup = backup_name_of_manifest(name)
+        if backup is None:
+            continue
+        point = _read_point(destination, f"{parent}/{backup}", file, stored, signing_key, problems)
+        if point is not None:
+            points.append(point)
+    points.sort(key=lambda p: restore_order_key(p.key.rpartition("/")[2]))
+    proven = {p.key for p in points}
+    unproven = tuple(f for key, f in sorted(stored.items()) if key not in proven)
+    length, gaps = whole_part([p.manifest for p in points])
+    whole = points[:length]
+    problems += gaps
+    # An unproven file that sorts before a proven one would be replayed by RavenDB in the middle of the chain.
+    if whole:
+        last = restore_order_key(whole[-1].key.rpartition("/")[2])
+        problems += [
+            f"{f.key} has no manifest but lies between the restore points; RavenDB would restore it too. Move it away."
+            for f in unproven
+            if restore_order_key(f.key.rpartition("/")[2]) < last
+        ]
+    return Chain(folder, tuple(whole), tuple(problems), unproven)
+
+
+def _read_point(
+    destination: Destination,
+    key: str,
+    manifest_file: StoredFile,
+    stored: dict[str, StoredFile],
+    signing_key: bytes | None,
+    problems: list[str],
+) -> RestorePoint | None:
+    if manifest_file.size > manifests.MAX_SIZE:
+        problems.append(f"{manifest_file.key} is {manifest_file.size} bytes; a manifest never is. It was not read.")
+        return None
+    try:
+        with destination.open_read(manifest_file.key) as source:
+            manifest = manifests.load(
+                source.read(manifests.MAX_SIZE + 1), name=manifest_file.key, signing_key=signing_key
+            )
+    except ManifestError as error:
+        problems.append(str(error))
+        return None
+    if manifest.file.name != key.rpartition("/")[2]:
+        problems.append(f"{manifest_file.key} speaks of {manifest.file.name}, so it was copied or renamed.")
+        return None
+    if key not in stored:
+        problems.append(f"{key} is missing although its manifest is there.")
+        return None
+    if stored[key].size != manifest.file.size:
+        problems.append(f"{key} has {stored[key].size} bytes, its manifest says {manifest.file.size}.")
+        return None
+    return RestorePoint(key, manifest)

@@ -1,0 +1,1 @@
+"""One file per store. Knows no Airflow and no RavenDB server."""
