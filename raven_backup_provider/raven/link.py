@@ -1,0 +1,291 @@
+"""One attempt of one HTTP request at one URL: TLS, time-outs, and errors as this package's exceptions.
+
+Nothing here retries or chooses a node; that is transport.py. Environment variables of HTTP libraries (proxies, CA
+bundles) have no influence: what is configured is what is used. Every wait has a limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import urllib3
+
+from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError, ServerError
+from raven_backup_provider.raven.certificate import ClientCertificate, tls_context
+from raven_backup_provider.raven.error_mapping import ErrorAnswer, Identity, error_of_answer, error_of_failure
+
+# Failures of the HTTP layer; urllib3 wraps most, but reading a raw body can raise the bare ones.
+WIRE_ERRORS = (urllib3.exceptions.HTTPError, OSError, ValueError)
+
+_ERROR_BODY_LIMIT = 1 << 20
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """How to reach a server or cluster.
+
+    :param urls: one or several node URLs, scheme and host, no path.
+    :param certificate: client certificate, None for an unsecured server.
+    :param ca_file: path of a PEM file with the CA(s) to trust instead of the system's.
+    :param ca_pem: the same as PEM text.
+    :param verify: check the server's certificate. Turning it off lets anybody read the backups on the way.
+    :param connect_timeout: seconds to connect, TLS handshake included.
+    :param read_timeout: seconds an ordinary answer may take.
+    :param stall_timeout: seconds a stream may stay without one byte.
+    :param retries: how often a read is tried again, over all nodes, before it fails.
+    """
+
+    urls: tuple[str, ...]
+    certificate: ClientCertificate | None = None
+    ca_file: str | None = None
+    ca_pem: str | None = field(default=None, repr=False)
+    verify: bool = True
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    stall_timeout: float = 600.0
+    retries: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ConfigurationError("No RavenDB URL is configured. Give at least one, such as https://a.example.com.")
+        object.__setattr__(self, "urls", tuple(dict.fromkeys(base_url(url) for url in self.urls)))
+        schemes = {urlsplit(url).scheme for url in self.urls}
+        if len(schemes) > 1:
+            raise ConfigurationError("The RavenDB URLs mix http and https; a cluster is either secured or not.")
+        if self.certificate is not None and schemes == {"http"}:
+            raise ConfigurationError(
+                f"A client certificate is configured, but the RavenDB URL {self.urls[0]} is http. Use its https:// URL."
+            )
+
+
+def base_url(url: str) -> str:
+    """A node's URL without trailing slash or Studio path.
+
+    :raises ConfigurationError: no http(s) URL, or it carries a user name or password.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError("A RavenDB URL must look like https://host:port; found something else.")
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            f"The RavenDB URL of host {host} carries a user name or password. RavenDB knows client certificates only."
+        )
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def database_path(database: str, path: str) -> str:
+    """Path of a database's own endpoint, such as ``/databases/shop/stats``."""
+    return f"/databases/{quote(database, safe='')}/{path.lstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, independent of the node that will get it.
+
+    :param body: a JSON value, or an iterator of bytes for an upload.
+    :param database: the database it is about, for messages.
+    :param silence: seconds without a byte from the server; None: the settings' read time-out.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = "application/json"
+    database: str | None = None
+    silence: float | None = None
+    secrets: tuple[str, ...] = ()
+
+    def url(self, server: str) -> str:
+        """Full URL at one node."""
+        return server + self.path + ("?" + urlencode(self.params) if self.params else "")
+
+
+class StreamedResponse:
+    """A successful answer whose body is still on the wire."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, request: Request, server: str) -> None:
+        self._response = response
+        self._request = request
+        self._server = server
+        self.headers: Mapping[str, str] = response.headers
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """The body exactly as the server sent it, in pieces of at most ``size`` bytes.
+
+        :raises ServerUnavailableError: the connection was cut, or no byte came for the stall time-out.
+        """
+        while True:
+            try:
+                data = self._response.read(size, decode_content=False)
+            except WIRE_ERRORS as failure:
+                raise error_of_failure(
+                    failure, server=self._server, path=self._request.path, database=self._request.database
+                ) from failure
+            if not data:
+                return
+            yield data
+
+    def close(self) -> None:
+        """Drop the connection; the server then cancels what it was sending. Safe from another thread."""
+        self._response.close()
+
+
+class Link:
+    """Connections to one server or cluster with one set of settings."""
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._settings = settings
+        self._secured = urlsplit(settings.urls[0]).scheme == "https"
+        self._context = None
+        if self._secured:
+            self._context = tls_context(
+                certificate=settings.certificate,
+                ca_file=settings.ca_file,
+                ca_pem=settings.ca_pem,
+                verify=settings.verify,
+            )
+        self._pool = self._new_pool(8)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self._pool.clear()
+
+    def fetch(self, request: Request, server: str, *, fresh: bool = False) -> tuple[Any, Mapping[str, str]]:
+        """Send and read the whole JSON answer (None for an empty one), with its headers.
+
+        :param fresh: use a connection of its own, so that a dropped idle one cannot swallow the request.
+        """
+        pool = self._new_pool(1) if fresh else self._pool
+        try:
+            response = self._open(pool, request, server)
+            try:
+                body = response.read(decode_content=True)
+            except WIRE_ERRORS as failure:
+                raise self._failure(failure, request, server) from failure
+            finally:
+                response.release_conn()
+            return _json_of(body, response, request, server), response.headers
+        finally:
+            if fresh:
+                pool.clear()
+
+    def stream(self, request: Request, server: str) -> StreamedResponse:
+        """Send and hand back the answer with its body unread; the caller closes it."""
+        response = self._open(self._new_pool(1), request, server)
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("", "identity"):
+            response.close()
+            raise ServerError(
+                f"The answer of {server}{request.path} arrived {encoding}-encoded; RavenDB never does that to a stream. A "
+                "proxy in between changes it: connect to the node directly."
+            )
+        return StreamedResponse(response, request, server)
+
+    def _new_pool(self, size: int) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"num_pools": 32, "maxsize": size, "retries": False}
+        if self._context is not None:
+            options["ssl_context"] = self._context
+            if not self._settings.verify:
+                options["cert_reqs"] = "CERT_NONE"
+                options["assert_hostname"] = False
+        return urllib3.PoolManager(**options)
+
+    def _open(self, pool: urllib3.PoolManager, request: Request, server: str) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        body: Any = None
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+            is_stream = isinstance(request.body, Iterator)
+            body = request.body if is_stream else json.dumps(request.body).encode()
+        timeout = urllib3.Timeout(
+            connect=self._settings.connect_timeout,
+            read=self._settings.read_timeout if request.silence is None else request.silence,
+        )
+        try:
+            response = pool.request(
+                request.method,
+                request.url(server),
+                body=body,
+                headers=headers,
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except WIRE_ERRORS as failure:
+            raise self._failure(failure, request, server) from failure
+        if response.status >= 300:
+            raise self._refusal(response, request, server)
+        return response
+
+    def _failure(self, failure: BaseException, request: Request, server: str) -> RavenBackupError:
+        return error_of_failure(failure, server=server, path=request.path, database=request.database)
+
+    def _refusal(self, response: urllib3.BaseHTTPResponse, request: Request, server: str) -> RavenBackupError:
+        try:
+            body = response.read(_ERROR_BODY_LIMIT, decode_content=False)
+        except WIRE_ERRORS:
+            body = b""
+        finally:
+            response.close()
+        answer = ErrorAnswer(
+            status=response.status,
+            body=body,
+            method=request.method,
+            server=server,
+            path=request.path,
+            database=request.database,
+            content_type=response.headers.get("Content-Type", ""),
+            content_encoding=response.headers.get("Content-Encoding", ""),
+            location=response.headers.get("Location", ""),
+            secrets=request.secrets,
+        )
+        identity = self.identity(server) if response.status == 403 and not _is_whoami(request) else None
+        return error_of_answer(answer, identity)
+
+    def identity(self, server: str) -> Identity:
+        """Whom the server sees behind our certificate; never raises."""
+        if self._settings.certificate is None:
+            return Identity(presented=False)
+        try:
+            told, _ = self.fetch(Request("GET", "/certificates/whoami"), server)
+        except RavenBackupError:
+            return Identity(presented=True)
+        if not isinstance(told, dict):
+            return Identity(presented=True)
+        permissions = told.get("Permissions")
+        return Identity(
+            presented=True,
+            clearance=told.get("SecurityClearance"),
+            permissions=tuple(sorted((str(k), str(v)) for k, v in (permissions or {}).items())),
+            certificate_name=str(told.get("Name") or ""),
+        )
+
+
+def _is_whoami(request: Request) -> bool:
+    return request.path == "/certificates/whoami"
+
+
+def _json_of(body: bytes, response: urllib3.BaseHTTPResponse, request: Request, server: str) -> Any:
+    if not body.strip():
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        kind = response.headers.get("Content-Type", "no content type")
+        raise ServerError(
+            f"{server}{request.path} answered with {kind} instead of JSON. Something that is not RavenDB (a proxy, a login "
+            "page, another program) listens there: check the URL and connect to the node directly."
+        ) from None
