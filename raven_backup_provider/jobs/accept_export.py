@@ -1,0 +1,70 @@
+"""The acceptance check: an export becomes a file worth keeping only when the server, too, says it is whole.
+
+A killed or failed export can end as a clean HTTP 200 (facts, trap 4), so the operation's state decides: ``Completed`` and
+no item in error (design section 5, step 6). The end of the decoded stream is judged in export_pipeline.py.
+"""
+
+from __future__ import annotations
+
+from raven_backup_provider.core import compare_exchange
+from raven_backup_provider.core.errors import ExportRejectedError
+from raven_backup_provider.core.manifest import CompareExchangeEntry, Manifest
+from raven_backup_provider.core.model import DatabaseMark
+from raven_backup_provider.jobs.cancellation import Cancellation
+from raven_backup_provider.jobs.export_pipeline import Exported
+from raven_backup_provider.raven import operations
+from raven_backup_provider.raven.operations import Operation, OperationState
+from raven_backup_provider.raven.transport import Transport
+
+
+class LostDeletionsError(ExportRejectedError):
+    """The incremental cannot name every deletion since the point before; only a full will do."""
+
+
+def accept(transport: Transport, operation: Operation, cancellation: Cancellation) -> OperationState:
+    """Require that the export's operation is Completed without an item in error.
+
+    :raises ExportRejectedError: items were in error; the operation's own failures come as OperationFailedError,
+        OperationCanceledError or OperationLostError.
+    """
+    state = operations.wait(transport, operation, poll_seconds=0.05, cancel=cancellation.event)
+    errored = operations.errored_items(state.result)
+    if errored:
+        listed = ", ".join(f"{count} of {what}" for what, count in sorted(errored.items()))
+        raise ExportRejectedError(
+            f"The server could not read some items of {operation.database} ({listed}), so the file would miss them. "
+            "Look at the database's notifications in RavenDB Studio; the storage may be damaged."
+        )
+    return state
+
+
+def require_same_database(before: DatabaseMark, after: DatabaseMark) -> None:
+    """Refuse an export during which the database was exchanged for another one of the same name."""
+    if (before.database_id, before.cluster_transaction_id) != (after.database_id, after.cluster_transaction_id):
+        raise ExportRejectedError(
+            f"Database {before.name} was deleted and recreated, or restored over, while it was exported; the next try "
+            "takes a full backup of the new one."
+        )
+
+
+def known_keys(mark: DatabaseMark, previous: Manifest | None, exported: Exported) -> CompareExchangeEntry | None:
+    """The compare-exchange keys to put on record, on servers that need it.
+
+    :raises LostDeletionsError: a key of the point before is gone without a trace.
+    """
+    summary = exported.summary
+    if summary is None:
+        return None
+    if previous is not None and previous.compare_exchange is not None:
+        lost = compare_exchange.lost_deletions(
+            previous.compare_exchange.fingerprints,
+            summary.compare_exchange_keys,
+            summary.compare_exchange_tombstone_keys,
+        )
+        if lost:
+            raise LostDeletionsError(
+                f"{lost} compare-exchange keys were deleted since {previous.file.name} and RavenDB {mark.server_version} "
+                "has already forgotten it, so an incremental would bring them back"
+            )
+    marks = compare_exchange.fingerprints(summary.compare_exchange_keys)
+    return None if marks is None else CompareExchangeEntry(fingerprints=marks)

@@ -1,0 +1,145 @@
+"""From the server's body to the destination in one pass: decode check beside it, (encrypt), SHA-256, write.
+
+The plain body is decompressed in a second thread while the first one hashes and writes, so that the acceptance check
+(design section 5, step 6) costs no time of its own. zstd and SHA-256 release the interpreter lock for each chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from raven_backup_provider.core.encryption import EncryptionKey, Encryptor
+from raven_backup_provider.core.errors import CorruptBackupError, ExportRejectedError
+from raven_backup_provider.core.export_reader import ExportSummary, summarize
+from raven_backup_provider.core.layers import EndCheck, StreamDecoder
+from raven_backup_provider.core.model import Compression, FileDigest
+
+#: Chunks of up to 1 MiB waiting for the decoder: bounds memory when it is the slower one.
+QUEUE_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What went through the pipeline.
+
+    :param digest: of the bytes written (encrypted ones where a key was given).
+    :param body_bytes: bytes received from the server.
+    :param compression: of the body, by its magic number.
+    :param summary: counts of the parsed content, only if it was asked for.
+    """
+
+    digest: FileDigest
+    body_bytes: int
+    compression: Compression
+    summary: ExportSummary | None
+
+
+class _BodyCheck:
+    """Decodes the body in a thread of its own and judges its end.
+
+    The thread lives until it has taken the end marker ``None`` from the queue, also after a failure, so that neither side
+    can be left waiting for the other.
+    """
+
+    def __init__(self, parse: bool) -> None:
+        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_LENGTH)
+        self._ended = self._stopped = False
+        self._failure: BaseException | None = None
+        self._decoder = StreamDecoder(None)
+        self.summary: ExportSummary | None = None
+        work = self._parse if parse else self._check_end
+        self._thread = threading.Thread(target=self._run, args=(work,), name="backup-body-check", daemon=True)
+        self._thread.start()
+
+    def feed(self, chunk: bytes) -> None:
+        self._queue.put(chunk)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def finish(self) -> Compression:
+        self.stop()
+        if self._failure is not None:
+            raise self._failure
+        if self._decoder.compression is None:
+            raise CorruptBackupError("the body is empty.")
+        return self._decoder.compression
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            for _ in self._chunks():
+                pass
+
+    def _parse(self) -> None:
+        self.summary = summarize(self._decoded())
+
+    def _check_end(self) -> None:
+        end = EndCheck()
+        for piece in self._decoded():
+            end.update(piece)
+        end.finish()
+
+    def _decoded(self) -> Iterator[bytes]:
+        for chunk in self._chunks():
+            yield from self._decoder.pieces(chunk)
+        yield self._decoder.finish()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while not self._ended:
+            chunk = self._queue.get()
+            if chunk is None:
+                self._ended = True
+            else:
+                yield chunk
+
+
+def run_export(
+    chunks: Iterable[bytes],
+    write: Callable[[bytes], None],
+    *,
+    key: EncryptionKey | None,
+    parse: bool,
+) -> Exported:
+    """Write the body and check it on the way; does not commit.
+
+    :param chunks: the server's body.
+    :param write: takes the file's bytes in order.
+    :param parse: walk the whole content (slow, for compare-exchange keys) instead of judging only its end.
+    :raises ExportRejectedError: the body is not a whole backup.
+    """
+    digest, size, body_bytes = hashlib.sha256(), 0, 0
+    encryptor = Encryptor(key) if key is not None else None
+    check = _BodyCheck(parse)
+
+    def store(data: bytes) -> None:
+        nonlocal size
+        digest.update(data)
+        write(data)
+        size += len(data)
+
+    try:
+        for chunk in chunks:
+            check.feed(chunk)
+            store(encryptor.update(chunk) if encryptor else chunk)
+            body_bytes += len(chunk)
+        if encryptor:
+            store(encryptor.finish())
+        compression = check.finish()
+    except CorruptBackupError as error:
+        raise ExportRejectedError(f"The server's export is not a whole backup: {error}") from error
+    finally:
+        check.stop()
+    return Exported(FileDigest(size, digest.hexdigest()), body_bytes, compression, check.summary)

@@ -1,0 +1,169 @@
+"""Taking a backup with the stream engine: design section 5, step by step.
+
+The file becomes a restore point only when its manifest is written, and that is the last thing that happens. Whatever dies
+before leaves nothing that a catalogue lists as a restore point, and the next run cleans it up or works round it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.chain import Decision, Situation, next_backup
+from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.errors import PreflightError
+from raven_backup_provider.core.manifest import Manifest
+from raven_backup_provider.core.model import BackupKind, BackupType, DatabaseMark
+from raven_backup_provider.core.names import database_folder, file_name, folder_name, next_stamp
+from raven_backup_provider.jobs.accept_export import LostDeletionsError
+from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
+from raven_backup_provider.jobs.cancellation import Cancellation
+from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
+from raven_backup_provider.jobs.responsible_node import Responsible, choose_node
+from raven_backup_provider.jobs.steps import Step
+from raven_backup_provider.jobs.tombstone_hold import TombstoneHold
+from raven_backup_provider.raven import databases
+from raven_backup_provider.raven.transport import Transport
+
+log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def take_backup(
+    request: BackupRequest,
+    transport: Transport,
+    destination: Destination,
+    *,
+    cancellation: Cancellation | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    clock: Callable[[], datetime] = _utc_now,
+) -> BackupResult:
+    """Take the next backup of a database.
+
+    :param cancellation: its ``cancel()`` kills the server's operation and removes the partial file.
+    :param on_step: called with each :class:`Step` just before its work begins.
+    :param clock: current time in UTC.
+    :raises RavenBackupError: whatever went wrong; no restore point was made then.
+    """
+    job = ExportJob(request, transport, destination, cancellation or Cancellation(), on_step, clock)
+    name = databases.describe(transport, request.database).name
+    on_step(Step.LOCK)
+    prefix = find_database_folder(destination, name) or database_folder(name)
+    with destination.exclusive(prefix):
+        for leftover in destination.sweep_partial(prefix):
+            log.info("Removed %s, left by a run that died.", leftover)
+        return _take(job, name, prefix)
+
+
+def _take(job: ExportJob, name: str, prefix: str) -> BackupResult:
+    job.on_step(Step.READ_CATALOG)
+    catalog = read_catalog(job.destination, prefix, job.request.signing_key)
+    found = _made_by_this_run(job, catalog)
+    if found is not None:
+        return found
+    chain = catalog.newest_chain
+    responsible = choose_node(job.transport, name, chain.newest if chain else None)
+    hold = TombstoneHold(job.transport, responsible.node, name, job.request.guard_mode)
+    job.on_step(Step.DECIDE)
+    decision, mark = _decide(job, catalog, responsible, name, hold)
+    if decision.unchanged and decision.previous is not None and chain is not None:
+        log.info("%s is unchanged since %s; no new file.", name, decision.previous.file.name)
+        return BackupResult(Outcome.UNCHANGED, chain.points[-1].key, decision.previous, decision.reason, job.clock())
+    if decision.kind is BackupKind.INCREMENTAL:
+        try:
+            return _export(job, catalog, prefix, responsible, decision, mark, hold)
+        except LostDeletionsError as lost:
+            decision = Decision(BackupKind.FULL, str(lost))
+    return _export(
+        job, catalog, prefix, responsible, decision, _prepare_full(job, catalog, responsible, name, hold), hold
+    )
+
+
+def _made_by_this_run(job: ExportJob, catalog: Catalog) -> BackupResult | None:
+    token = job.request.run_token
+    for point in catalog.points() if token is not None else []:
+        if point.manifest.run_token == token:
+            log.info("An earlier try of this run had finished %s; nothing is done twice.", point.key)
+            return BackupResult(Outcome.FOUND, point.key, point.manifest, point.manifest.reason, job.clock())
+    return None
+
+
+def _decide(
+    job: ExportJob, catalog: Catalog, responsible: Responsible, name: str, hold: TombstoneHold
+) -> tuple[Decision, DatabaseMark]:
+    request, recorded = job.request, _recorded_guard(catalog)
+    mark = databases.read_mark(job.transport, responsible.node, name)
+    _refuse_plain_text(request, mark)
+    decision = next_backup(
+        Situation(
+            requested=request.kind,
+            chain=catalog.newest_chain,
+            mark=mark,
+            guard=hold.state(recorded) if recorded is not None else None,
+            guard_mode=request.guard_mode,
+            key_id=request.key.key_id if request.key else None,
+            limits=request.limits,
+            now=job.clock(),
+            node_note=responsible.note,
+        )
+    )
+    if recorded is not None:
+        hold.use(recorded)
+    return decision, mark
+
+
+def _recorded_guard(catalog: Catalog) -> int | None:
+    chain = catalog.newest_chain
+    guard = chain.newest.guard if chain else None
+    return guard.task_id if guard else None
+
+
+def _refuse_plain_text(request: BackupRequest, mark: DatabaseMark) -> None:
+    if mark.encrypted and request.key is None and not request.allow_plain_for_encrypted:
+        raise PreflightError(
+            f"The backup of {mark.name}",
+            [
+                "the database is encrypted, and without an encryption key its backup would be plain text. Configure the key "
+                "(encryption_key_conn_id, made with `raven-backup generate-key`), or allow plain text explicitly."
+            ],
+        )
+
+
+def _prepare_full(
+    job: ExportJob, catalog: Catalog, responsible: Responsible, name: str, hold: TombstoneHold
+) -> DatabaseMark:
+    """Renew the guard, then read the mark: tombstones from here on are held for the first incremental."""
+    job.on_step(Step.RENEW_GUARD)
+    hold.begin_chain(_recorded_guard(catalog))
+    job.on_step(Step.READ_MARK)
+    return databases.read_mark(job.transport, responsible.node, name)
+
+
+def _export(
+    job: ExportJob,
+    catalog: Catalog,
+    prefix: str,
+    responsible: Responsible,
+    decision: Decision,
+    mark: DatabaseMark,
+    hold: TombstoneHold,
+) -> BackupResult:
+    now = job.clock()
+    started = next_stamp(now, catalog.newest_stamp(now))
+    name = file_name(started, decision.kind, BackupType.LOGICAL, encrypted=job.request.key is not None)
+    folder = _folder_of(catalog, decision.previous) or (
+        f"{prefix}/{folder_name(started, mark.name, mark.node_tag, BackupType.LOGICAL)}"
+    )
+    log.info("Taking a backup of %s (%s) on node %s: %s.", mark.name, decision.kind, mark.node_tag, decision.reason)
+    result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold))
+    log.info("Made %s: %s bytes, SHA-256 %s.", result.key, result.manifest.file.size, result.manifest.file.sha256)
+    return result
+
+
+def _folder_of(catalog: Catalog, previous: Manifest | None) -> str | None:
+    return catalog.newest_chain.folder if previous is not None and catalog.newest_chain is not None else None
