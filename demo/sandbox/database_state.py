@@ -4,8 +4,8 @@ Independent of `raven_backup_provider` and of exports: only RavenDB's plain read
 the server's own count, so a page that was not read cannot pass for equality. The database must be quiet meanwhile.
 
 What is left out, because no restore by RavenDB itself keeps it: change vector and last-modified of documents (raft
-index of compare-exchange values likewise; revisions keep both). A document's time series names stand beside its digest,
-since RavenDB's own chains leave a stale name behind (see comparison.py).
+index of compare-exchange values likewise; revisions keep both). A document's time series names and its counters flag stand
+beside its digest, since RavenDB's own chains leave stale ones behind (see comparison.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ BIN_PAGE = 100_000
 BATCH = 200
 ENTRIES_PAGE = 100_000
 VOLATILE_METADATA = frozenset({"@id", "@change-vector", "@last-modified", "@timeseries"})
+COUNTERS_FLAG = "HasCounters"
+# Say no more than the names in @timeseries and @counters, which are compared themselves.
+FLAGS_OF_NAMES = frozenset({COUNTERS_FLAG, "HasTimeSeries"})
 SUBSCRIPTION_FIELDS = (
     "Query",
     "ChangeVectorForNextBatchStartingPoint",
@@ -54,10 +57,12 @@ RECORD_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document: digest of body and lasting metadata, and the names in its `@timeseries`."""
+    """A document: digest of body and lasting metadata, the names in its `@timeseries`, and whether it is flagged as having
+    counters."""
 
     digest: str
     time_series: tuple[str, ...] = ()
+    counters_flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +227,9 @@ class _Reader:
             while len(points) == query["start"] + ENTRIES_PAGE:
                 query["start"] = len(points)
                 points.extend(self.get("timeseries", **query)["Entries"])
-            digest = _digest([[p["Timestamp"], p["Tag"], [float(v) for v in p["Values"]], p["IsRollup"]] for p in points])
+            digest = _digest(
+                [[p["Timestamp"], p["Tag"], [float(v) for v in p["Values"]], p["IsRollup"]] for p in points]
+            )
             found[f"{query['docId']} :: {query['name']}"] = f"{len(points)} entries, {digest}"
         return found
 
@@ -256,7 +263,12 @@ def _having(documents: Iterable[Json], key: str) -> list[str]:
 def _document(raw: Json) -> Document:
     metadata = raw["@metadata"]
     lasting = {key: value for key, value in metadata.items() if key not in VOLATILE_METADATA}
-    return Document(_digest({**raw, "@metadata": lasting}), tuple(sorted(metadata.get("@timeseries", ()))))
+    flags = [flag for flag in str(lasting.pop("@flags", "")).split(", ") if flag]
+    lasting["@flags"] = [flag for flag in flags if flag not in FLAGS_OF_NAMES]
+    if not lasting.get("@counters"):
+        lasting.pop("@counters", None)
+    series = tuple(sorted(metadata.get("@timeseries", ())))
+    return Document(_digest({**raw, "@metadata": lasting}), series, COUNTERS_FLAG in flags)
 
 
 def _revision(raw: Json) -> Revision:
@@ -282,7 +294,7 @@ def _require_complete(state: DatabaseState, counted: Json, database: str) -> Non
     counts = state.counts()
     expected = {
         "documents": counted["CountOfDocuments"],
-        "revisions": counted["CountOfRevisionDocuments"],
+        "revisions": counted.get("CountOfRevisionDocuments") or 0,  # 5.4 leaves it out when there are none
         "compare_exchange": counted["CountOfCompareExchange"],
         "identities": counted["CountOfIdentities"],
         "indexes": counted["CountOfIndexes"],

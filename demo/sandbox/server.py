@@ -6,6 +6,7 @@ one, and is then kept. The program folder in the cache is shared by all servers 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -271,10 +272,8 @@ class RavenServer(Endpoint):
         if process is not None and process.poll() is None:
             if graceful:
                 process.terminate()
-                try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_TIMEOUT_SECONDS)
-                except subprocess.TimeoutExpired:
-                    pass
             process.kill()
             process.wait()
         if watchdog is not None:

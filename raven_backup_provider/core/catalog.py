@@ -75,9 +75,9 @@ class Chain:
         return [p.key for p in self.points] + [f.key for f in self.unproven]
 
     @property
-    def newest(self) -> Manifest:
-        """Manifest of the last point; only for chains that have points."""
-        return self.points[-1].manifest
+    def newest(self) -> Manifest | None:
+        """Manifest of the last point; None where nothing in the chain is proven."""
+        return self.points[-1].manifest if self.points else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Catalog:
         """The newest chain that the stream engine could continue, whether whole or not; None if there is none.
 
         Files that the server wrote on its own (engine ``server``) begin chains that nothing is added to; they do not end
-        the chain before them.
+        the chain before them. A chain damaged from its full on counts: it must not pass for "no chain yet".
         """
-        ours = [c for c in self.chains if c.points and c.points[0].manifest.engine is Engine.STREAM]
+        ours = [c for c in self.chains if c.engine is Engine.STREAM or (c.engine is None and c.problems)]
         return ours[-1] if ours else None
 
     def newest_stamp(self, now: datetime) -> datetime | None:

@@ -21,6 +21,8 @@ from raven_backup_provider.core.model import (
     RequestedKind,
 )
 
+_NO_CHAIN = "there is no chain yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -72,9 +74,9 @@ class Decision:
 def next_backup(situation: Situation) -> Decision:
     """Decide what the next backup is."""
     reason = reason_for_full(situation)
-    if reason is not None or situation.chain is None:
-        return Decision(BackupKind.FULL, reason or "there is no chain yet")
-    previous = situation.chain.newest
+    previous = situation.chain.newest if situation.chain else None
+    if reason is not None or previous is None:
+        return Decision(BackupKind.FULL, reason or _NO_CHAIN)
     unchanged = _unchanged(previous, situation.mark)
     because = "nothing changed since" if unchanged else "continues"
     return Decision(BackupKind.INCREMENTAL, f"{because} {previous.file.name}", previous, unchanged)
@@ -85,12 +87,14 @@ def reason_for_full(s: Situation) -> str | None:
     if s.requested is RequestedKind.FULL:
         return "a full backup was asked for"
     if s.chain is None:
-        return "there is no chain yet"
+        return _NO_CHAIN
     if s.chain.problems:
         return f"the chain in {s.chain.folder} is damaged: {s.chain.problems[0]}"
     if s.chain.unproven:
         return f"the chain in {s.chain.folder} ends with {s.chain.unproven[0].key}, left without a manifest by a run that died"
     previous = s.chain.newest
+    if previous is None:
+        return _NO_CHAIN
     return (
         _identity_reason(previous, s)
         or _key_reason(previous, s.key_id)

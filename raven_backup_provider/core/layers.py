@@ -200,7 +200,7 @@ class EndCheck:
     """
 
     _KEPT = 256
-    _END = re.compile(rb'(?:"[A-Za-z]+"\s*:\s*\[\s*\]|[}\]"0-9el]\s*\])\s*\}\s*\Z')
+    _END = re.compile(rb'(?:"[A-Za-z]+"\s*:\s*\[\s*\]|\}\s*\])\s*\}\s*\Z')
 
     def __init__(self, *, name: str = "the backup") -> None:
         self._name = name

@@ -145,9 +145,9 @@ def _load_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -
         with _as_file(certificate.pem) as path:
             context.load_cert_chain(path, password=lambda: password)
     except ssl.SSLError as error:
-        reason = getattr(error, "reason", None) or "not usable"
+        reason = f" ({error.reason})" if getattr(error, "reason", None) else ""
         raise CertificateError(
-            f"The client certificate cannot be used ({reason}): the private key does not belong to the certificate, its "
+            f"The client certificate cannot be used{reason}: the private key does not belong to the certificate, its "
             "password is wrong or missing, or the PEM text is damaged."
         ) from None
 

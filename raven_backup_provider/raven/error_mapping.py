@@ -7,12 +7,9 @@ route (a missing database is 500, 404 or 503), so the .NET exception type decide
 from __future__ import annotations
 
 import json
-import ssl
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import urllib3
 
 from raven_backup_provider.core import errors
 from raven_backup_provider.raven.licence_flags import flag_of_refusal
@@ -113,7 +110,9 @@ def _name(answer: ErrorAnswer) -> str:
 
 def _short(message: str) -> str:
     line = message.splitlines()[0].strip() if message else "no message"
-    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."
+    if len(line) > _LONGEST_MESSAGE:
+        return line[:_LONGEST_MESSAGE] + "..."
+    return line if line.endswith((".", "!", "?")) else line + "."
 
 
 def _missing(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> errors.RavenBackupError | None:
@@ -134,7 +133,7 @@ def _disabled(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) ->
 def _busy(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> errors.RavenBackupError | None:
     if told.name == "DatabaseRestoringException":
         return errors.DatabaseBusyError(f"{_name(answer)} is being restored. Wait until the restore is done.")
-    if told.name in ("DatabaseConcurrentLoadTimeoutException", "DatabaseIdleException", "DatabaseSchemaErrorException"):
+    if told.name in ("DatabaseLoadTimeoutException", "DatabaseConcurrentLoadTimeoutException", "DatabaseIdleException"):
         return errors.DatabaseBusyError(f"{_name(answer)} is being loaded ({_short(told.message)}). Try again later.")
     if told.name == "DatabaseLoadFailureException":
         return errors.ServerUnavailableError(
@@ -213,6 +212,15 @@ def _licence(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> 
     )
 
 
+def _key(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> errors.RavenBackupError | None:
+    if told.name != "CryptographicException":
+        return None
+    return errors.EncryptionKeyError(
+        f"{_where(answer)} could not decrypt the backup: the encryption key is not the one it was made with, or the file is "
+        "damaged (or not encrypted at all)."
+    )
+
+
 def _conflict(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> errors.RavenBackupError | None:
     if answer.status != 409 and told.name != "ConcurrencyException":
         return None
@@ -229,7 +237,7 @@ def _later(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> er
 
 _Rule = Callable[[ErrorAnswer, ServerComplaint, "Identity | None"], "errors.RavenBackupError | None"]
 _RULES: tuple[_Rule, ...] = (
-    _denied, _missing, _disabled, _busy, _not_on_node, _sharded, _licence, _conflict, _later,
+    _denied, _missing, _disabled, _busy, _not_on_node, _sharded, _licence, _key, _conflict, _later,
 )  # fmt: skip
 
 
@@ -268,74 +276,6 @@ class NotFoundError(errors.ServerError):
     def __init__(self, message: str, *, empty: bool) -> None:
         self.empty = empty
         super().__init__(message)
-
-
-class NotSentError(errors.ServerUnavailableError):
-    """No connection came about, so no server has seen the request: it may be sent to another node."""
-
-
-class TlsError(errors.CertificateError):
-    """The TLS handshake failed, so no server has seen the request."""
-
-
-def error_of_failure(
-    failure: BaseException, *, server: str, path: str, database: str | None
-) -> errors.RavenBackupError:
-    """The exception for a request that got no (complete) answer."""
-    about = f" (database '{database}')" if database is not None else ""
-    if isinstance(failure, urllib3.exceptions.MaxRetryError) and failure.reason is not None:
-        failure = failure.reason
-    tls = _tls_reason(failure)
-    if tls is not None:
-        return _error_of_tls(tls, server)
-    if isinstance(failure, urllib3.exceptions.NameResolutionError):
-        return NotSentError(f"The host of {server} cannot be resolved{about}. Check the URL and the name service.")
-    if isinstance(failure, urllib3.exceptions.ConnectTimeoutError) and not isinstance(
-        failure, urllib3.exceptions.NewConnectionError
-    ):
-        return NotSentError(
-            f"No connection to {server} within the connect time-out{about}. Is the node up and reachable?"
-        )
-    if isinstance(failure, urllib3.exceptions.NewConnectionError):
-        return NotSentError(f"{server} refuses the connection{about}. Is the node up, and are host and port right?")
-    if isinstance(failure, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
-        return errors.ServerUnavailableError(f"{server}{path} stayed silent past the time-out{about}.")
-    return errors.ServerUnavailableError(
-        f"The connection to {server}{path} was cut before the answer was complete{about} ({type(failure).__name__})."
-    )
-
-
-def _tls_reason(failure: BaseException | None) -> ssl.SSLError | ssl.CertificateError | None:
-    seen = 0
-    while failure is not None and seen < 8:
-        if isinstance(failure, ssl.SSLError):
-            return failure
-        inner = failure.args[0] if failure.args and isinstance(failure.args[0], BaseException) else None
-        failure = inner or failure.__cause__ or failure.__context__
-        seen += 1
-    return None
-
-
-def _error_of_tls(reason: ssl.SSLError, server: str) -> errors.RavenBackupError:
-    code = reason.reason or ""
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        why = (reason.verify_message or "").rstrip(".")
-        if "match" in why or "valid for" in why:
-            return TlsError(
-                f"The certificate of {server} is for another host name ({why}). Use the name that is in the certificate, as "
-                "the node's PublicServerUrl does."
-            )
-        if "expired" in why:
-            return TlsError(f"The certificate of {server} has expired. Renew it on the server.")
-        return TlsError(
-            f"The certificate of {server} is not trusted ({why}). Configure the CA that signed it (or the self-signed "
-            "certificate itself) as the connection's CA."
-        )
-    if "WRONG_VERSION" in code or "HTTP_REQUEST" in code or "UNKNOWN_PROTOCOL" in code or "RECORD_LAYER" in code:
-        return TlsError(f"{server} does not speak TLS. If the server is unsecured, its URL starts with http://.")
-    if "ALERT" in code or "HANDSHAKE" in code:
-        return TlsError(f"{server} ended the TLS handshake ({code}). It may not accept the client certificate.")
-    return errors.ServerUnavailableError(f"TLS to {server} broke off ({code or type(reason).__name__}).")
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:

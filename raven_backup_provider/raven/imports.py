@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from raven_backup_provider.core.errors import OperationFailedError, RavenBackupError
+from raven_backup_provider.core.errors import EncryptionKeyError, OperationFailedError, RavenBackupError, ServerError
 from raven_backup_provider.raven.exports import ALL_TYPES
 from raven_backup_provider.raven.operations import Operation, OperationStatus, read_state
 from raven_backup_provider.raven.transport import Node, Transport, database_path
@@ -50,6 +50,7 @@ def import_file(
     :param body: the file as stored (compressed, perhaps encrypted), or decoded JSON.
     :param encryption_key_base64: if the body is encrypted.
     :raises OperationFailedError: the server refused the content; what it imported before the error stays.
+    :raises EncryptionKeyError: it cannot be decrypted with that key.
     """
     content = _chunks(body)
     try:
@@ -61,7 +62,9 @@ def import_file(
             node=node,
             database=database,
         )
-    except RavenBackupError as error:
+    except EncryptionKeyError:
+        raise
+    except ServerError as error:
         reason = _fault(t, operation)
         if reason is None:
             raise

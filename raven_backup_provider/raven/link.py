@@ -7,6 +7,7 @@ bundles) have no influence: what is configured is what is used. Every wait has a
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,14 @@ import urllib3
 
 from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError, ServerError
 from raven_backup_provider.raven.certificate import ClientCertificate, tls_context
-from raven_backup_provider.raven.error_mapping import ErrorAnswer, Identity, error_of_answer, error_of_failure
+from raven_backup_provider.raven.error_mapping import ErrorAnswer, Identity, error_of_answer
+from raven_backup_provider.raven.failure_mapping import error_of_failure
 
-# Failures of the HTTP layer; urllib3 wraps most, but reading a raw body can raise the bare ones.
-WIRE_ERRORS = (urllib3.exceptions.HTTPError, OSError, ValueError)
+# Failures of the HTTP layer; urllib3 wraps most. ValueError: the stream was closed by another thread while reading.
+_WIRE_ERRORS = (urllib3.exceptions.HTTPError, OSError)
+_READ_ERRORS = (*_WIRE_ERRORS, ValueError)
+
+log = logging.getLogger(__name__)
 
 _ERROR_BODY_LIMIT = 1 << 20
 _CHUNK = 1 << 20
@@ -93,7 +98,7 @@ def database_path(database: str, path: str) -> str:
 class Request:
     """One HTTP request, independent of the node that will get it.
 
-    :param body: a JSON value, or an iterator of bytes for an upload.
+    :param body: a JSON value, or an :class:`UploadBody`.
     :param database: the database it is about, for messages.
     :param silence: seconds without a byte from the server; None: the settings' read time-out.
     """
@@ -110,6 +115,33 @@ class Request:
     def url(self, server: str) -> str:
         """Full URL at one node."""
         return server + self.path + ("?" + urlencode(self.params) if self.params else "")
+
+
+class UploadBody:
+    """A request body that is sent as it is produced; remembers if producing it failed."""
+
+    def __init__(self, content: Iterator[bytes]) -> None:
+        self._content = content
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._content
+        except Exception as failure:
+            self.failure = failure
+            raise
+
+
+class _UncheckedConnection(urllib3.connection.HTTPSConnection):
+    """TLS without checking the server's certificate, as configured; urllib3 would warn at every single request."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True
+
+
+class _UncheckedPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _UncheckedConnection
 
 
 class StreamedResponse:
@@ -129,7 +161,7 @@ class StreamedResponse:
         while True:
             try:
                 data = self._response.read(size, decode_content=False)
-            except WIRE_ERRORS as failure:
+            except _READ_ERRORS as failure:
                 raise error_of_failure(
                     failure, server=self._server, path=self._request.path, database=self._request.database
                 ) from failure
@@ -156,6 +188,8 @@ class Link:
                 ca_pem=settings.ca_pem,
                 verify=settings.verify,
             )
+            if not settings.verify:
+                log.warning("The certificate of %s is not checked (verify is off).", settings.urls[0])
         self._pool = self._new_pool(8)
 
     def close(self) -> None:
@@ -172,7 +206,7 @@ class Link:
             response = self._open(pool, request, server)
             try:
                 body = response.read(decode_content=True)
-            except WIRE_ERRORS as failure:
+            except _READ_ERRORS as failure:
                 raise self._failure(failure, request, server) from failure
             finally:
                 response.release_conn()
@@ -200,15 +234,17 @@ class Link:
             if not self._settings.verify:
                 options["cert_reqs"] = "CERT_NONE"
                 options["assert_hostname"] = False
-        return urllib3.PoolManager(**options)
+        pool = urllib3.PoolManager(**options)
+        if self._context is not None and not self._settings.verify:
+            pool.pool_classes_by_scheme = {"https": _UncheckedPool}
+        return pool
 
     def _open(self, pool: urllib3.PoolManager, request: Request, server: str) -> urllib3.BaseHTTPResponse:
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         body: Any = None
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-            is_stream = isinstance(request.body, Iterator)
-            body = request.body if is_stream else json.dumps(request.body).encode()
+            body = request.body if isinstance(request.body, UploadBody) else json.dumps(request.body).encode()
         timeout = urllib3.Timeout(
             connect=self._settings.connect_timeout,
             read=self._settings.read_timeout if request.silence is None else request.silence,
@@ -224,8 +260,15 @@ class Link:
                 preload_content=False,
                 decode_content=False,
             )
-        except WIRE_ERRORS as failure:
-            raise self._failure(failure, request, server) from failure
+        except Exception as failure:
+            if isinstance(body, UploadBody) and body.failure is not None:
+                raise body.failure from None  # what went wrong is our own file, not the wire
+            if isinstance(failure, _WIRE_ERRORS):
+                raise self._failure(failure, request, server) from failure
+            raise
+        if not _is_framed(response):
+            response.close()
+            raise self._failure(ConnectionAbortedError(), request, server)
         if response.status >= 300:
             raise self._refusal(response, request, server)
         return response
@@ -236,7 +279,7 @@ class Link:
     def _refusal(self, response: urllib3.BaseHTTPResponse, request: Request, server: str) -> RavenBackupError:
         try:
             body = response.read(_ERROR_BODY_LIMIT, decode_content=False)
-        except WIRE_ERRORS:
+        except _READ_ERRORS:
             body = b""
         finally:
             response.close()
@@ -272,6 +315,17 @@ class Link:
             permissions=tuple(sorted((str(k), str(v)) for k, v in (permissions or {}).items())),
             certificate_name=str(told.get("Name") or ""),
         )
+
+
+def _is_framed(response: urllib3.BaseHTTPResponse) -> bool:
+    """False if the connection broke within the headers, which Python's HTTP parser takes for their end.
+
+    RavenDB says of every answer but an empty one how long it is, so an answer that does not is a torn one: without this check
+    it would pass for an empty body, and an empty 404 means "unknown operation".
+    """
+    if response.status == 204:
+        return True
+    return "Content-Length" in response.headers or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
 
 def _is_whoami(request: Request) -> bool:

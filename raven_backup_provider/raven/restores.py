@@ -21,7 +21,7 @@ from raven_backup_provider.core.errors import (
     ServerUnavailableError,
 )
 from raven_backup_provider.raven.database_names import taken_name
-from raven_backup_provider.raven.error_mapping import NotSentError
+from raven_backup_provider.raven.failure_mapping import NotSentError
 from raven_backup_provider.raven.operations import Operation, OperationState
 from raven_backup_provider.raven.restore_trace import SeenRestore, restores_since, take_ticket
 from raven_backup_provider.raven.server_backup import started_operation

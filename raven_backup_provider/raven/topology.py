@@ -49,8 +49,9 @@ class Topology:
         self._databases: dict[str, tuple[float, tuple[Node, ...]]] = {}
 
     def forget(self) -> None:
-        """Read everything anew next time, except which URL belongs to which tag."""
+        """Read everything anew next time."""
         with self._lock:
+            self._tags.clear()
             self._cluster = None
             self._databases.clear()
 
@@ -61,11 +62,12 @@ class Topology:
         return list(dict.fromkeys([*self._urls, *(node.url for node in known)]))
 
     def urls_of(self, database: str) -> list[str]:
-        """URLs of the database's members; the configured ones if its group is unknown."""
+        """URLs to ask about a database: its members' first, then the configured ones, which may lead to the same nodes."""
         try:
-            return [node.url for node in self.database(database)] or list(self._urls)
+            known = [node.url for node in self.database(database)]
         except ServerUnavailableError:
-            return list(self._urls)
+            known = []
+        return list(dict.fromkeys([*known, *self._urls]))
 
     def cluster(self) -> tuple[Node, ...]:
         """All cluster nodes, the first configured URL that answers first."""
@@ -101,13 +103,16 @@ class Topology:
         return nodes
 
     def _reachable(self, announced: Mapping[str, str]) -> list[Node]:
-        own = self._configured_by_tag()
+        own = self._configured_by_tag(announced)
         return [Node(tag, own.get(tag) or url.rstrip("/")) for tag, url in sorted(announced.items())]
 
-    def _configured_by_tag(self) -> dict[str, str]:
+    def _configured_by_tag(self, announced: Mapping[str, str]) -> dict[str, str]:
         """Tag -> configured URL, asked once per URL; a URL that does not answer is left out for now."""
+        with self._lock:
+            known = dict(self._tags)
+        known.update({url: tag for tag, url in announced.items() if url.rstrip("/") in self._urls})
         for url in self._urls:
-            if url in self._tags:
+            if url in known:
                 continue
             try:
                 told = self._read_at(url, "/cluster/topology", {}, None)
@@ -115,8 +120,14 @@ class Topology:
                 continue
             tag = str((told or {}).get("NodeTag") or "")
             if tag and tag != "?":
-                self._tags[url] = tag
-        return {tag: url for url, tag in reversed(self._tags.items())}
+                known[url] = tag
+        with self._lock:
+            self._tags.update(known)
+        return {tag: url for url, tag in sorted(known.items(), key=lambda one: self._position(one[0]), reverse=True)}
+
+    def _position(self, url: str) -> int:
+        """The first configured URL of a node wins."""
+        return self._urls.index(url) if url in self._urls else len(self._urls)
 
 
 def _field(value: Any, *names: str) -> Any:

@@ -25,8 +25,17 @@ from raven_backup_provider.core.errors import (
     ServerUnavailableError,
 )
 from raven_backup_provider.raven.certificate import ClientCertificate
-from raven_backup_provider.raven.error_mapping import NotFoundError, NotSentError, TlsError
-from raven_backup_provider.raven.link import Link, Request, StreamedResponse, TransportSettings, base_url, database_path
+from raven_backup_provider.raven.error_mapping import NotFoundError
+from raven_backup_provider.raven.failure_mapping import NotSentError, TlsError
+from raven_backup_provider.raven.link import (
+    Link,
+    Request,
+    StreamedResponse,
+    TransportSettings,
+    UploadBody,
+    base_url,
+    database_path,
+)
 from raven_backup_provider.raven.redaction import secrets_in
 from raven_backup_provider.raven.topology import Node, Topology
 
@@ -178,7 +187,7 @@ class Transport:
             "POST",
             path,
             _clean(params),
-            _multipart(boundary, options, content, file_name),
+            UploadBody(_multipart(boundary, options, content, file_name)),
             content_type=f"multipart/form-data; boundary={boundary}",
             database=database,
             silence=self.settings.stall_timeout,
@@ -236,10 +245,14 @@ class Transport:
             failures: list[RavenBackupError] = []
             for url in urls():
                 try:
-                    return attempt(url)
+                    answer = attempt(url)
                 except _ELSEWHERE as error:
                     log.debug("Read at %s failed: %s", url, error)
                     failures.append(error)
+                    continue
+                if failures:
+                    self._topology.forget()
+                return answer
             if round_number == retries or all(isinstance(error, TlsError) for error in failures):
                 raise _worst(failures)
             self._topology.forget()

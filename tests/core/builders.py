@@ -60,9 +60,7 @@ def manifest(number: int = 0, **changes: Any) -> Manifest:
             end_raft_index=50 + number,
             change_vector="A:1-db-id",
         ),
-        "previous": PreviousEntry(
-            name=manifest(number - 1).file.name, sha256=manifest(number - 1).file.sha256
-        )
+        "previous": PreviousEntry(name=manifest(number - 1).file.name, sha256=manifest(number - 1).file.sha256)
         if number
         else None,
         "guard": GuardEntry(task_id=7, name="guard", held_etag=0),

@@ -11,7 +11,9 @@ from raven_backup_provider.core.chain import next_backup
 from raven_backup_provider.core.model import BackupKind, ChainLimits, GuardMode, GuardState, RequestedKind, StoredFile
 from tests.core.builders import T0, chain, encrypted, known_keys, manifest, mark, situation
 
-UNPROVEN = StoredFile("shop/2026-03-01-12-00-00.ravendb-shop-A-backup/2026-03-01-12-20-00.ravendb-incremental-backup", 5)
+UNPROVEN = StoredFile(
+    "shop/2026-03-01-12-00-00.ravendb-shop-A-backup/2026-03-01-12-20-00.ravendb-incremental-backup", 5
+)
 
 FULLS: list[tuple[str, dict[str, Any], str]] = [
     ("asked for", {"requested": RequestedKind.FULL}, "a full backup was asked for"),

@@ -1,0 +1,150 @@
+"""A whole running Airflow for tests that kill its parts: scheduler, workers and triggerer are real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from demo.airflow_api import AirflowApi, Run
+from demo.airflow_server import AirflowServer
+
+TASK = "task"
+
+
+class QuickAirflow(AirflowServer):
+    """Airflow standalone that notices dead parts within seconds instead of minutes."""
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            **super()._settings(),
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
+            # Its loop beats every 5 s whatever is configured; a shorter threshold makes it declare itself dead.
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        }
+
+    def __init__(self, home: Path, **arguments: Any) -> None:
+        super().__init__(home, **arguments)
+        self._others: list[subprocess.Popen[bytes]] = []
+
+    def part(self, name: str) -> int:
+        """Process id of ``scheduler`` or ``triggerer``."""
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and self._is_part(int(entry), name):
+                return int(entry)
+        raise AssertionError(f"no {name} is running")
+
+    def stop(self) -> None:
+        for process in self._others:
+            process.kill()
+            process.wait()
+        super().stop()
+
+    def restart(self, name: str) -> None:
+        """Kill one part hard and start another one in its place, which ends with this Airflow."""
+        assert self._session is not None
+        os.kill(self.part(name), signal.SIGKILL)
+        log = (self.home / f"second-{name}.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", name],
+            env=self._environment_of_first,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._others.append(process)
+
+    def _environment(self) -> dict[str, str]:
+        self._environment_of_first = super()._environment()
+        return self._environment_of_first
+
+    def _is_part(self, pid: int, name: str) -> bool:
+        try:
+            command = Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
+            environment = Path("/proc", str(pid), "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            return False
+        ours = f"AIRFLOW_HOME={self.home}\0" in environment
+        return ours and any(part.endswith("airflow") for part in command[:3]) and name in command[1:4]
+
+
+@dataclass
+class LiveAirflow:
+    """The server and a signed-in client."""
+
+    server: QuickAirflow
+    api: AirflowApi
+
+    def trigger(self, dag_id: str, **conf: Any) -> Run:
+        """Start a run of a DAG of one task."""
+        return self.api.trigger(dag_id, dag_id, conf)
+
+    def task(self, run: Run) -> Mapping[str, Any]:
+        """The task instance of a run."""
+        found: Mapping[str, Any] = self._call("GET", f"{self._path(run)}/taskInstances/{TASK}")
+        return found
+
+    def wait_for(self, run: Run, *states: str, seconds: float = 90.0) -> Mapping[str, Any]:
+        """Wait until the task is in one of these states."""
+        eventually(lambda: self.task(run)["state"] in states, seconds, lambda: self._story(run, states))
+        return self.task(run)
+
+    def kill_worker(self, run: Run) -> None:
+        """SIGKILL to the process that runs the task."""
+        os.kill(int(self.task(run)["pid"]), signal.SIGKILL)
+
+    def mark_failed(self, run: Run) -> None:
+        """What the button in the user interface does."""
+        self._call("PATCH", f"{self._path(run)}/taskInstances/{TASK}", json={"new_state": "failed"})
+
+    def clear(self, run: Run) -> None:
+        """What the button in the user interface does."""
+        body = {"dry_run": False, "dag_run_id": run.run_id, "only_failed": False, "task_ids": [TASK]}
+        self._call("POST", f"dags/{quote(run.dag_id)}/clearTaskInstances", json=body)
+
+    def result(self, run: Run) -> Any:
+        """What the task returned."""
+        return self.api.result(run, TASK)
+
+    def rendered(self, run: Run) -> Any:
+        """The task's rendered template fields."""
+        return self.task(run)["rendered_fields"]
+
+    def logs(self, run: Run) -> str:
+        """The log of all tries as the API shows it."""
+        tries = range(1, int(self.task(run)["try_number"]) + 1)
+        path = f"{self._path(run)}/taskInstances/{TASK}/logs"
+        return "\n".join(str(self._call("GET", f"{path}/{number}")) for number in tries)
+
+    def _story(self, run: Run, states: tuple[str, ...]) -> str:
+        task = self.task(run)
+        story = f"{run.dag_id} is {task['state']} (try {task['try_number']}), not {' or '.join(states)}"
+        return f"{story}\n{self.logs(run)}\n{self.server.log_tail()}"
+
+    def _path(self, run: Run) -> str:
+        return f"dags/{quote(run.dag_id)}/dagRuns/{quote(run.run_id, safe='')}"
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        return self.api._call(method, path, **arguments)
+
+
+def eventually(condition: Callable[[], bool], seconds: float, story: Callable[[], str] = lambda: "") -> None:
+    """Wait for a condition; the story says what happened instead."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s. {story()}"
+        time.sleep(0.25)
