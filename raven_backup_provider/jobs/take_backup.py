@@ -119,7 +119,7 @@ def _decide(
 
 def _recorded_guard(catalog: Catalog) -> int | None:
     chain = catalog.newest_chain
-    guard = chain.newest.guard if chain else None
+    guard = chain.newest.guard if chain and chain.newest else None
     return guard.task_id if guard else None
 
 

@@ -1,0 +1,126 @@
+"""What can be restored: every restore point of one database or of all, with what is wrong beside them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from raven_backup_provider.core.catalog import Catalog, RestorePoint
+from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """One restore point, flat, for a table or JSON.
+
+    :param started: UTC.
+    :param size: bytes.
+    :param key_id: fingerprint of the encryption key, None for a plain file.
+    """
+
+    database: str
+    folder: str
+    file: str
+    key: str
+    started: datetime
+    kind: str
+    type: str
+    engine: str
+    size: int
+    compression: str
+    encrypted: bool
+    key_id: str | None
+    server_version: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; the time as ISO text."""
+        return {**asdict(self), "started": self.started.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePoints:
+    """The restore points of one database, oldest first.
+
+    :param folder: key of the database's folder.
+    :param database: its name as the manifests spell it; the folder's name where there is no manifest.
+    :param problems: what is wrong with chains, one sentence each.
+    :param unproven: keys of backup files without a usable manifest.
+    :param in_progress: keys of files still being written (or left by a killed writer).
+    """
+
+    folder: str
+    database: str
+    points: tuple[PointRow, ...]
+    problems: tuple[str, ...]
+    unproven: tuple[str, ...]
+    in_progress: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "database": self.database,
+            "folder": self.folder,
+            "points": [point.to_json() for point in self.points],
+            "problems": list(self.problems),
+            "unproven": list(self.unproven),
+            "in_progress": list(self.in_progress),
+        }
+
+
+def list_points(
+    destination: Destination, database: str | None = None, *, signing_key: bytes | None = None
+) -> tuple[DatabasePoints, ...]:
+    """Read the catalogue of one database, or of every database folder at the destination; reads manifests only.
+
+    :raises RestorePointNotFoundError: a database was named and has no folder there.
+    """
+    return tuple(_points_of(source.read(signing_key), source) for source in sources(destination, database))
+
+
+def sources(destination: Destination, database: str | None) -> list[Source]:
+    """The database named, or all there are; empty only for an empty destination."""
+    if database is not None:
+        return [locate(destination, database)]
+    folders = database_folders(destination)
+    direct = databases_in_root(destination)
+    if folders or direct:
+        return [Source(destination, folder) for folder in folders] + [Source(destination, "", name) for name in direct]
+    if next(iter(destination.list_files("")), None) is None:
+        return []
+    return [locate(destination, None)]
+
+
+def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
+    points = catalog.points()
+    name = points[-1].manifest.database.name if points else source.database or catalog.folder
+    return DatabasePoints(
+        folder=catalog.folder,
+        database=name,
+        points=tuple(_row(point) for point in points),
+        problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
+        unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
+        in_progress=tuple(stored.key for stored in catalog.in_progress),
+    )
+
+
+def _row(point: RestorePoint) -> PointRow:
+    manifest = point.manifest
+    return PointRow(
+        database=manifest.database.name,
+        folder=point.key.rpartition("/")[0],
+        file=manifest.file.name,
+        key=point.key,
+        started=manifest.started,
+        kind=manifest.kind.value,
+        type=manifest.type.value,
+        engine=manifest.engine.value,
+        size=manifest.file.size,
+        compression=manifest.compression.value,
+        encrypted=manifest.encryption is not None,
+        key_id=manifest.encryption.key_id if manifest.encryption else None,
+        server_version=manifest.database.server_version,
+        reason=manifest.reason,
+    )

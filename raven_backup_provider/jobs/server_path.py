@@ -1,0 +1,32 @@
+"""The path under which the RavenDB server sees a folder of a destination. The engine and the mode ``server`` need it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.jobs.folder_view import BackupFolderView
+
+
+@runtime_checkable
+class SeenByServer(Protocol):
+    """A destination on a file system that the worker and the server share."""
+
+    def server_folder(self, prefix: str = "") -> str:
+        """The folder ``prefix`` as the server sees it; ConfigurationError where no mapping is configured."""
+
+
+def server_folder(destination: Destination | BackupFolderView, folder: str) -> str:
+    """``folder`` (a key) as the server sees it.
+
+    :raises ConfigurationError: the destination has no path that a server could see.
+    """
+    if isinstance(destination, BackupFolderView):
+        return server_folder(destination.inner, destination.inner_key(folder + "/"))
+    if not isinstance(destination, SeenByServer):
+        raise ConfigurationError(
+            f"{destination.identity} is no folder that a RavenDB server could read or write itself. Use a folder "
+            "destination with server_path, or let the worker do it (engine or mode 'stream')."
+        )
+    return destination.server_folder(folder)
