@@ -1,0 +1,1 @@
+"""Airflow Connections turned into ready clients."""

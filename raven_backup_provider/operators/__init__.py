@@ -1,0 +1,1 @@
+"""Thin Airflow operators: arguments, templating, deferral, outlets; each calls one job."""

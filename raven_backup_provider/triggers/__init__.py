@@ -1,0 +1,1 @@
+"""Asynchronous waiting for operations that run on a RavenDB server."""

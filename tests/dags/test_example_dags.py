@@ -1,0 +1,123 @@
+"""The example DAGs: they parse quickly without a network, the same each time, and their forms open without errors."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+IDS = (
+    "ravendb_full_backup",
+    "ravendb_incremental_backup",
+    "ravendb_restore",
+    "ravendb_snapshot_backup",
+    "ravendb_verify",
+)
+
+
+def read_dags() -> DagBag:
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(DAGS))
+
+
+@pytest.fixture(scope="module")
+def bag(airflow_home: Path) -> DagBag:
+    def refuse(*arguments: Any, **_: Any) -> None:
+        raise AssertionError(f"a network call while a DAG file is parsed: {arguments}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        return read_dags()
+
+
+def test_all_of_them_import_with_the_network_blocked(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert tuple(sorted(bag.dags)) == IDS
+
+
+def test_each_file_parses_in_under_a_second(bag: DagBag) -> None:
+    assert {
+        stat.file: stat.duration.total_seconds() for stat in bag.dagbag_stats if stat.duration.total_seconds() >= 1
+    } == {}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_fresh_process_imports_the_file_with_little_beyond_airflow_itself(name: str) -> None:
+    """What every task start pays on top of Airflow; the HTTP client, hooks and jobs wait until the task runs."""
+    code = (
+        "import sys, time, runpy; import airflow.sdk; begun = time.perf_counter(); before = set(sys.modules);"
+        f"runpy.run_path({str(DAGS / (name + '.py'))!r}); took = time.perf_counter() - begun;"
+        "print(took); print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    took, modules = done.stdout.splitlines()[-2:]
+    assert float(took) < 1.0
+    heavy = {"requests", "urllib3", "cryptography", "nacl", "zstandard", "pydantic_core"} & set(modules.split())
+    assert not heavy - {"pydantic_core"}, f"{heavy} should be imported when the task runs"
+    assert not [
+        m for m in modules.split() if m.startswith(("raven_backup_provider.jobs.", "raven_backup_provider.raven."))
+    ]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_parsing_again_gives_the_same_bytes(bag: DagBag, name: str) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    first, second = (json.dumps(DagSerialization.to_dict(one.dags[name]), sort_keys=True) for one in (bag, read_dags()))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_each_is_ready_to_enable(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    assert dag.doc_md
+    assert "ravendb" in dag.tags
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+    assert all(task.retries >= 1 for task in dag.tasks)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_the_form_opens_without_an_error_and_explains_each_field(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    for key in dag.params:
+        param = dag.params.get_param(key)
+        assert param.schema.get("title"), f"{key} has no title"
+        assert param.schema.get("description"), f"{key} has no description"
+        if (name, key) != ("ravendb_restore", "target"):  # the one field a user must fill in
+            param.resolve()
+    assert ("target" in dag.params) == (name == "ravendb_restore")
+
+
+def test_a_restore_without_a_target_is_refused_by_the_form(bag: DagBag) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        bag.dags["ravendb_restore"].params.get_param("target").resolve()
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_no_field_and_no_argument_takes_a_secret_itself(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    assert [key for key in dag.params if "key" in key and not key.endswith("_conn_id")] == []
+    for task in dag.tasks:
+        assert [f for f in task.template_fields if "key" in f and not f.endswith("_conn_id")] == []
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_every_field_of_the_form_reaches_the_operator(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    (task,) = dag.tasks
+    texts = " ".join(str(getattr(task, field)) for field in task.template_fields)
+    assert [key for key in dag.params if f"params.{key}" not in texts] == []
