@@ -66,7 +66,11 @@ class FolderWriter:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
 
     def commit(self, digest: FileDigest, *, replace: bool = False) -> StoredFile:
-        """See :meth:`raven_backup_provider.core.destination.Writer.commit`; ``replace`` overwrites (manifests only)."""
+        """See :meth:`raven_backup_provider.core.destination.Writer.commit`; ``replace`` overwrites (manifests only).
+
+        What is read back may come from the page cache: it proves what the file system holds, not what the medium will
+        give back one day; that is what verifying is for.
+        """
         self.flush()
         self._close()
         try:

@@ -6,15 +6,17 @@ no item in error (design section 5, step 6). The end of the decoded stream is ju
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raven_backup_provider.core import compare_exchange
 from raven_backup_provider.core.errors import ExportRejectedError
 from raven_backup_provider.core.manifest import CompareExchangeEntry, Manifest
 from raven_backup_provider.core.model import DatabaseMark
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_pipeline import Exported
-from raven_backup_provider.raven import operations
+from raven_backup_provider.raven import databases, operations
 from raven_backup_provider.raven.operations import Operation, OperationState
-from raven_backup_provider.raven.transport import Transport
+from raven_backup_provider.raven.transport import Node, Transport
 
 
 class LostDeletionsError(ExportRejectedError):
@@ -47,14 +49,31 @@ def require_same_database(before: DatabaseMark, after: DatabaseMark) -> None:
         )
 
 
-def known_keys(mark: DatabaseMark, previous: Manifest | None, exported: Exported) -> CompareExchangeEntry | None:
-    """The compare-exchange keys to put on record, on servers that need it.
+def keys_must_be_read(transport: Transport, node: Node, mark: DatabaseMark, previous: Manifest | None) -> bool:
+    """Whether the whole export must be parsed for its compare-exchange keys: only on servers that forget deleted ones, and
+    only where there are keys now or were any at the point before."""
+    if not compare_exchange.needs_care(mark.server_version):
+        return False
+    before = previous.compare_exchange if previous else None
+    if before is not None and before.fingerprints:
+        return True
+    # Left out of the answer: unknown, so look.
+    return databases.detailed_counts(transport, node, mark.name).get("CountOfCompareExchange") != 0
 
+
+def known_keys(
+    mark: DatabaseMark, previous: Manifest | None, exported: Exported, counts: Mapping[str, int]
+) -> CompareExchangeEntry | None:
+    """The compare-exchange keys to put on record, on servers that need it; None where they are not known.
+
+    :param counts: items per type, as the server counted them.
     :raises LostDeletionsError: a key of the point before is gone without a trace.
     """
-    summary = exported.summary
-    if summary is None:
+    if not compare_exchange.needs_care(mark.server_version):
         return None
+    summary = exported.summary
+    if summary is None:  # there was no key before the export; if one came meanwhile, its name is not known
+        return CompareExchangeEntry(fingerprints=()) if counts.get("CompareExchange") == 0 else None
     if previous is not None and previous.compare_exchange is not None:
         lost = compare_exchange.lost_deletions(
             previous.compare_exchange.fingerprints,

@@ -23,7 +23,13 @@ from raven_backup_provider.core.manifest import (
 )
 from raven_backup_provider.core.model import BackupType, DatabaseMark, Engine, GuardState
 from raven_backup_provider.core.names import manifest_name
-from raven_backup_provider.jobs.accept_export import LostDeletionsError, accept, known_keys, require_same_database
+from raven_backup_provider.jobs.accept_export import (
+    LostDeletionsError,
+    accept,
+    keys_must_be_read,
+    known_keys,
+    require_same_database,
+)
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_pipeline import Exported, run_export
@@ -116,6 +122,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
 
 def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Callable[[bytes], None]) -> Exported:
     progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation)
+    parse = keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
     with exports.open_export(
         job.transport,
         plan.node,
@@ -129,7 +136,7 @@ def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Call
             _with_steps(progress.watch(chunks), job.on_step),
             write,
             key=job.request.key,
-            parse=compare_exchange.needs_care(plan.mark.server_version),
+            parse=parse,
         )
     log.info("Export of %s: %s.", plan.mark.name, progress.rate())
     return exported
@@ -159,6 +166,7 @@ def _describe(
 ) -> Manifest:
     mark, decision, request = plan.mark, plan.decision, job.request
     previous = decision.previous
+    counts = operations.item_counts(state.result)
     return Manifest(
         provider_version=__version__,
         run_token=request.run_token,
@@ -190,9 +198,9 @@ def _describe(
         encryption=(
             EncryptionEntry(scheme="xchacha20poly1305-secretstream", key_id=request.key.key_id) if request.key else None
         ),
-        counts=operations.item_counts(state.result),
+        counts=counts,
         collections=collections,
-        compare_exchange=known_keys(mark, previous, exported),
+        compare_exchange=known_keys(mark, previous, exported, counts),
         warnings=tuple(plan.hold.warnings),
     )
 

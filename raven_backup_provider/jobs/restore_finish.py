@@ -10,18 +10,17 @@ from raven_backup_provider.core.errors import RavenBackupError
 from raven_backup_provider.jobs.restore_model import RestoreMode, RestorePlan
 from raven_backup_provider.jobs.restore_result import RestoreResult
 from raven_backup_provider.raven import tombstones
-from raven_backup_provider.raven.operations import item_counts
 from raven_backup_provider.raven.transport import Node, Transport
 
 log = logging.getLogger(__name__)
 
 
 def finished(
-    plan: RestorePlan, transport: Transport, node: Node, told: Mapping[str, Any] | dict[str, int], seconds: float
+    plan: RestorePlan, transport: Transport, node: Node, counts: Mapping[str, int], seconds: float
 ) -> RestoreResult:
     """Tidy up the new database and describe what was done.
 
-    :param told: the operation's result.
+    :param counts: items read, by type.
     """
     removed, warnings = _remove_guard(plan, transport, node)
     if plan.mode is RestoreMode.STREAM and not plan.options.disable_ongoing_tasks:
@@ -44,7 +43,7 @@ def finished(
         point=plan.point,
         files=len(plan.files),
         size=plan.total_bytes,
-        counts=item_counts(told),
+        counts=dict(counts),
         seconds=round(seconds, 3),
         guard_removed=removed,
         warnings=tuple(warnings),

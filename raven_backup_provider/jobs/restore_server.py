@@ -6,6 +6,7 @@ node's operation number before sending), ``sent`` (with the operation and the ne
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -49,12 +50,14 @@ class RestoreHandle:
     :param operation: server-wide operation of the node that restores.
     :param topology_id: identifies the database it makes; None if that had not appeared yet.
     :param started: seconds since 1970.
+    :param reservation: token of the reservation of the name, which a killed worker may have left.
     """
 
     operation: Operation
     plan: RestorePlan
     topology_id: str | None
     started: float
+    reservation: str
 
     @property
     def target(self) -> str:
@@ -69,6 +72,7 @@ class RestoreHandle:
             "plan": self.plan.to_json(),
             "topology_id": self.topology_id,
             "started": self.started,
+            "reservation": self.reservation,
         }
 
     @classmethod
@@ -79,6 +83,7 @@ class RestoreHandle:
             RestorePlan.from_json(value["plan"]),
             value["topology_id"],
             float(value["started"]),
+            str(value["reservation"]),
         )
 
 
@@ -131,7 +136,7 @@ def _send(
     try:
         with reserved(transport, node, plan.target, str(intent["reservation"])):
             operation = restores.start_restore(transport, node, request)
-            handle = RestoreHandle(operation, plan, None, float(intent["started"]))
+            handle = RestoreHandle(operation, plan, None, float(intent["started"]), str(intent["reservation"]))
             remember(handle.to_json())
             handle = _identified(handle, transport)
     except (RestoreRefusedError, DatabaseBusyError):
@@ -176,7 +181,8 @@ def finish_server_restore(
             f"The restore to '{handle.target}' ended, but items could not be written: {errored}. The database exists and is "
             "incomplete: look at its notifications, drop it, and restore again or another point."
         )
-    return finished(handle.plan, transport, handle.operation.node, state.result, clock() - handle.started)
+    counts = operations.item_counts(state.result)
+    return finished(handle.plan, transport, handle.operation.node, counts, clock() - handle.started)
 
 
 def cancel_server_restore(handle: RestoreHandle, transport: Transport) -> None:
@@ -255,19 +261,22 @@ def _earlier(
             f"An earlier try of this task meant to restore {stored.point} to '{stored.target}', this one {plan.point} to "
             f"'{plan.target}'. Take the stored plan (remembered_plan), or clear the stored state once no restore runs."
         )
-    if step == "sent":
-        handle = RestoreHandle.from_json(remembered)
-        return handle if judge_sent(transport, handle.operation, plan, handle.topology_id) is Standing.COUNTS else None
     if step == "refused":
         return None
+    reservation = str(remembered["reservation"])
+    if step == "sent":
+        handle = RestoreHandle.from_json(remembered)
+        release(transport, handle.operation.node, plan.target, reservation)
+        return handle if judge_sent(transport, handle.operation, plan, handle.topology_id) is Standing.COUNTS else None
     if step == "intent":
         node = Node(str(remembered["node"]["tag"]), str(remembered["node"]["url"]))
-        release(transport, node, plan.target, str(remembered["reservation"]))
         operation = judge_intent(transport, node, plan, int(remembered["ticket"]))
+        release(transport, node, plan.target, reservation)
         if operation is None:
             return None
         log.info("Reconnecting to %s, which an earlier try started before it died.", operation)
-        return _identified(RestoreHandle(operation, plan, None, float(remembered.get("started", clock()))), transport)
+        handle = RestoreHandle(operation, plan, None, float(remembered.get("started", clock())), reservation)
+        return _identified(handle, transport)
     raise ConfigurationError(
         f"The stored state of this task has the unknown step {step!r}; it was made by another release."
     )
@@ -280,7 +289,7 @@ def _identified(handle: RestoreHandle, transport: Transport) -> RestoreHandle:
         try:
             existing = look_at(transport, handle.operation.node, handle.target)
             if existing.topology_id is not None:
-                return RestoreHandle(handle.operation, handle.plan, existing.topology_id, handle.started)
+                return dataclasses.replace(handle, topology_id=existing.topology_id)
             state = operations.read_state(transport, handle.operation)
         except RavenBackupError as error:
             log.info("The restored database could not be looked at yet: %s", error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 #: Seconds that ``on_kill`` may take; Airflow kills the process hard after 5.
 KILL_SECONDS = 4.0
 #: How a kill asks the server: once, quickly.
-KILL_SETTINGS = {"retries": 0, "connect_timeout": 1.5, "read_timeout": 2.0}
+KILL_SETTINGS: dict[str, Any] = {"retries": 0, "connect_timeout": 1.5, "read_timeout": 2.0}
 
 
 class RavenDBJobOperator(BaseOperator):
@@ -98,10 +99,12 @@ class RavenDBOperator(RavenDBJobOperator):
 
     def transport(self) -> Transport:
         """A transport for this run; also prepares the one that a kill would use."""
-        hook = self.hook()
+        from raven_backup_provider.raven.transport import Transport
+
+        settings = self.hook().settings()
         # Now, because a signal handler cannot ask Airflow for a Connection.
-        self._kill_transport = hook.new_transport(**KILL_SETTINGS)
-        return hook.new_transport()
+        self._kill_transport = Transport(replace(settings, **KILL_SETTINGS))
+        return Transport(settings)
 
     def cancel_with(self, cancel: Callable[[Transport], None]) -> None:
         """What a kill shall tell the server, beside raising the flag that the job looks at."""

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from raven_backup_provider.core.errors import ServerUnavailableError, StalledError
+from raven_backup_provider.core.errors import (
+    InterruptedBackupError,
+    RavenBackupError,
+    ServerUnavailableError,
+    StalledError,
+)
 from raven_backup_provider.operators.base import RavenDBOperator
 from raven_backup_provider.operators.memory import TaskMemory
 from raven_backup_provider.operators.outcome import airflow_outcome
@@ -97,9 +102,10 @@ class RavenDBWaitingOperator(RavenDBOperator):
             if memory.before_clear is not None and (old := work.sent(memory.before_clear.job or {})) is not None:
                 self._cancel_before_clear(work, old, transport)
             handle = work.start(memory.remember, memory.record.job)
-            if self.deferrable and handle.operation is not None:
+            # A kill that came while it was being sent: finish() sees it and cancels; a deferral would leave it running.
+            if self.deferrable and handle.operation is not None and not self.cancellation.requested:
                 self._defer(handle, handle.operation)
-            return self._finish(context, memory, work, handle)
+            return self._finish(context, memory, work, handle, transport)
 
     def execute_complete(self, context: Context, event: dict[str, Any], handle: dict[str, Any]) -> dict[str, Any]:
         """Back from the triggerer: look at the operation and finish the job."""
@@ -112,16 +118,29 @@ class RavenDBWaitingOperator(RavenDBOperator):
             if status == "unreachable":
                 raise ServerUnavailableError(message)
             if status in ("stalled", "timeout"):
-                work.cancel(found, transport)
+                self._give_up(work, found, transport)
                 raise StalledError(message) if status == "stalled" else AirflowTaskTimeout(message)
             memory = TaskMemory(context, self.request_in_words())
-            return self._finish(context, memory, work, found)
+            return self._finish(context, memory, work, found, transport)
 
-    def _finish(self, context: Context, memory: TaskMemory, work: ServerWork[Any], handle: Handle) -> dict[str, Any]:
-        self.cancel_with(lambda transport: work.cancel(handle, transport))
-        result = work.finish(handle)
+    def _finish(
+        self, context: Context, memory: TaskMemory, work: ServerWork[Any], handle: Handle, transport: Transport
+    ) -> dict[str, Any]:
+        self.cancel_with(lambda killer: work.cancel(handle, killer))
+        try:
+            result = work.finish(handle)
+        except StalledError:
+            self._give_up(work, handle, transport)
+            raise
         memory.remember_result(result)
         return self.report(context, result)
+
+    def _give_up(self, work: ServerWork[Any], handle: Handle, transport: Transport) -> None:
+        """Cancel what stands still, so that the next try starts anew instead of waiting for it again."""
+        try:
+            work.cancel(handle, transport)
+        except RavenBackupError as error:
+            self.log.warning("%s could not be cancelled: %s", handle.operation, error)
 
     def _defer(self, handle: Handle, operation: Operation) -> None:
         from raven_backup_provider.triggers.operation import RavenDBOperationTrigger
@@ -141,7 +160,6 @@ class RavenDBWaitingOperator(RavenDBOperator):
 
     def _cancel_before_clear(self, work: ServerWork[Any], handle: Handle, transport: Transport) -> None:
         """The task was cleared, which means "again": end what it had started before."""
-        from raven_backup_provider.core.errors import InterruptedBackupError, RavenBackupError
         from raven_backup_provider.raven import operations
 
         operation = handle.operation

@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raven_backup_provider.core.errors import DatabaseNotFoundError
-from raven_backup_provider.raven.transport import Node, Transport
+from raven_backup_provider.core.errors import DatabaseNotFoundError, ServerError
+from raven_backup_provider.raven.transport import Node, Transport, database_path
 
 _PAGE = 1024
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether RavenDB (or a careful human) would take both names for the same database."""
-    return one.casefold() == other.casefold() or one.upper() == other.upper() or one.lower() == other.lower()
+    """Whether RavenDB takes both names for the same database: ordinal, ignoring case, character by character."""
+    return list(map(_upper, one)) == list(map(_upper, other))
+
+
+def look_alike(one: str, other: str) -> bool:
+    """Whether RavenDB or a careful human would take both names for the same database; for refusals."""
+    return same_name(one, other) or one.casefold() == other.casefold() or one.lower() == other.lower()
 
 
 def list_names(t: Transport, node: Node | None = None) -> list[str]:
@@ -62,7 +67,25 @@ def taken_name(t: Transport, node: Node, name: str) -> str | None:
     record = t.get("/admin/databases", {"name": name}, node=node, missing_ok=True)
     if record is not None:
         return str(record.get("DatabaseName") or name)
-    return next((found for found in list_names(t, node) if same_name(found, name)), None)
+    listed = next((found for found in list_names(t, node) if look_alike(found, name)), None)
+    # The answer for a missing name that is not ASCII is an accident of the server (5.4, 6.2), so it is asked once more.
+    return listed or (None if name.isascii() or _is_missing(t, node, name) else name)
+
+
+def _is_missing(t: Transport, node: Node, name: str) -> bool:
+    try:
+        t.get(database_path(name, "stats"), node=node, database=name)
+    except DatabaseNotFoundError:
+        return True
+    except ServerError:
+        return False
+    return False
+
+
+def _upper(character: str) -> str:
+    """.NET's invariant upper case never makes one character two."""
+    upper = character.upper()
+    return upper if len(upper) == 1 else character
 
 
 def not_found(t: Transport, name: str) -> DatabaseNotFoundError:

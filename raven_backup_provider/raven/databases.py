@@ -11,22 +11,25 @@ from typing import Any
 from raven_backup_provider.core.errors import (
     ClearanceError,
     ConfigurationError,
+    DatabaseBusyError,
     DatabaseDisabledError,
     DatabaseNotFoundError,
     DatabaseNotOnNodeError,
-    RavenBackupError,
     ServerError,
+    ServerUnavailableError,
     ShardedDatabaseError,
 )
 from raven_backup_provider.core.model import DatabaseMark
 from raven_backup_provider.raven.database_names import (
     canonical_name,
     list_names,
+    look_alike,
     not_found,
     record,
     same_name,
     taken_name,
 )
+from raven_backup_provider.raven.failure_mapping import TlsError
 from raven_backup_provider.raven.scratch_databases import create_empty, drop, new_topology_id, topology_id
 from raven_backup_provider.raven.transport import Node, Transport, database_path
 from raven_backup_provider.raven.version import server_version
@@ -41,6 +44,7 @@ __all__ = [
     "drop",
     "healthy",
     "list_names",
+    "look_alike",
     "members",
     "new_topology_id",
     "read_mark",
@@ -82,14 +86,15 @@ def describe(t: Transport, name: str) -> DatabaseInfo:
 
     :raises DatabaseNotFoundError: there is none of that name in any letter case.
     """
-    told = t.get("/databases", {"name": name}, missing_ok=True)
+    # 5.4 answers with the letter case it was asked for, and a shard with its own name, so the list is asked first.
+    found = canonical_name(t, name)
+    told = t.get("/databases", {"name": found or name}, missing_ok=True)
     if isinstance(told, dict) and isinstance(told.get("Databases"), list):  # 6.0+ wraps it
         told = told["Databases"][0] if told["Databases"] else None
     if not isinstance(told, dict) or not isinstance(told.get("Name"), str):
         raise not_found(t, name)
     sharded = "$" in told["Name"] or bool(told.get("IsSharded")) or told.get("Sharding") is not None
-    # 5.4 answers with the letter case it was asked for, and a shard with its own name.
-    found = canonical_name(t, name) or told["Name"].partition("$")[0]
+    found = found or told["Name"].partition("$")[0]
     status = ((told.get("NodesTopology") or {}).get("Status")) or {}
     return DatabaseInfo(
         name=found,
@@ -131,11 +136,14 @@ def members(t: Transport, name: str) -> tuple[Node, ...]:
 
 
 def healthy(t: Transport, node: Node, name: str) -> bool:
-    """Whether the database answers on that node (its ``healthcheck``): one quick look, tried again once."""
+    """Whether the database answers on that node (its ``healthcheck``): one quick look, tried again once.
+
+    What is the same on every node (disabled, certificate, no such database) is raised.
+    """
     timeout = min(_HEALTH_SECONDS, t.settings.read_timeout)
     try:
         t.get(database_path(name, "healthcheck"), node=node, database=name, timeout=timeout, retries=1)
-    except RavenBackupError:
+    except (ServerUnavailableError, DatabaseBusyError, DatabaseNotOnNodeError, TlsError):
         return False
     return True
 

@@ -117,7 +117,11 @@ def _short(message: str) -> str:
 
 def _missing(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> errors.RavenBackupError | None:
     by_words = told.type == "Error" and "wasn't found" in told.message and told.message.startswith("Database")
-    if told.name != "DatabaseDoesNotExistException" and not by_words:
+    # RavenDB trips over its own header that names a missing database whose name is not ASCII.
+    by_accident = (
+        told.name == "InvalidOperationException" and "non-ASCII or control character in header" in told.message
+    )
+    if told.name != "DatabaseDoesNotExistException" and not by_words and not by_accident:
         return None
     return errors.DatabaseNotFoundError(
         f"{_name(answer)} does not exist, or the certificate may not see it. Check the name and the server."

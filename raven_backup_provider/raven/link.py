@@ -11,14 +11,16 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError, ServerError
-from raven_backup_provider.raven.certificate import ClientCertificate, tls_context
+from raven_backup_provider.core.errors import RavenBackupError, ServerError
+from raven_backup_provider.raven.certificate import tls_context
+from raven_backup_provider.raven.connections import pool_classes
 from raven_backup_provider.raven.error_mapping import ErrorAnswer, Identity, error_of_answer
 from raven_backup_provider.raven.failure_mapping import error_of_failure
+from raven_backup_provider.raven.settings import TransportSettings
 
 # Failures of the HTTP layer; urllib3 wraps most. ValueError: the stream was closed by another thread while reading.
 _WIRE_ERRORS = (urllib3.exceptions.HTTPError, OSError)
@@ -28,70 +30,6 @@ log = logging.getLogger(__name__)
 
 _ERROR_BODY_LIMIT = 1 << 20
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class TransportSettings:
-    """How to reach a server or cluster.
-
-    :param urls: one or several node URLs, scheme and host, no path.
-    :param certificate: client certificate, None for an unsecured server.
-    :param ca_file: path of a PEM file with the CA(s) to trust instead of the system's.
-    :param ca_pem: the same as PEM text.
-    :param verify: check the server's certificate. Turning it off lets anybody read the backups on the way.
-    :param connect_timeout: seconds to connect, TLS handshake included.
-    :param read_timeout: seconds an ordinary answer may take.
-    :param stall_timeout: seconds a stream may stay without one byte.
-    :param retries: how often a read is tried again, over all nodes, before it fails.
-    """
-
-    urls: tuple[str, ...]
-    certificate: ClientCertificate | None = None
-    ca_file: str | None = None
-    ca_pem: str | None = field(default=None, repr=False)
-    verify: bool = True
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    stall_timeout: float = 600.0
-    retries: int = 4
-
-    def __post_init__(self) -> None:
-        if not self.urls:
-            raise ConfigurationError("No RavenDB URL is configured. Give at least one, such as https://a.example.com.")
-        object.__setattr__(self, "urls", tuple(dict.fromkeys(base_url(url) for url in self.urls)))
-        schemes = {urlsplit(url).scheme for url in self.urls}
-        if len(schemes) > 1:
-            raise ConfigurationError("The RavenDB URLs mix http and https; a cluster is either secured or not.")
-        if self.certificate is not None and schemes == {"http"}:
-            raise ConfigurationError(
-                f"A client certificate is configured, but the RavenDB URL {self.urls[0]} is http. Use its https:// URL."
-            )
-
-
-def base_url(url: str) -> str:
-    """A node's URL without trailing slash or Studio path.
-
-    :raises ConfigurationError: no http(s) URL, or it carries a user name or password.
-    """
-    text = url.strip()
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError("A RavenDB URL must look like https://host:port; found something else.")
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            f"The RavenDB URL of host {host} carries a user name or password. RavenDB knows client certificates only."
-        )
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-
-
-def database_path(database: str, path: str) -> str:
-    """Path of a database's own endpoint, such as ``/databases/shop/stats``."""
-    return f"/databases/{quote(database, safe='')}/{path.lstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +44,11 @@ class Request:
     method: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
+    body: Any = field(default=None, repr=False)
     content_type: str = "application/json"
     database: str | None = None
     silence: float | None = None
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def url(self, server: str) -> str:
         """Full URL at one node."""
@@ -130,18 +68,6 @@ class UploadBody:
         except Exception as failure:
             self.failure = failure
             raise
-
-
-class _UncheckedConnection(urllib3.connection.HTTPSConnection):
-    """TLS without checking the server's certificate, as configured; urllib3 would warn at every single request."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True
-
-
-class _UncheckedPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _UncheckedConnection
 
 
 class StreamedResponse:
@@ -190,6 +116,7 @@ class Link:
             )
             if not settings.verify:
                 log.warning("The certificate of %s is not checked (verify is off).", settings.urls[0])
+        self._pool_classes = pool_classes(checked=settings.verify, send_silence=settings.stall_timeout)
         self._pool = self._new_pool(8)
 
     def close(self) -> None:
@@ -235,8 +162,7 @@ class Link:
                 options["cert_reqs"] = "CERT_NONE"
                 options["assert_hostname"] = False
         pool = urllib3.PoolManager(**options)
-        if self._context is not None and not self._settings.verify:
-            pool.pool_classes_by_scheme = {"https": _UncheckedPool}
+        pool.pool_classes_by_scheme = self._pool_classes
         return pool
 
     def _open(self, pool: urllib3.PoolManager, request: Request, server: str) -> urllib3.BaseHTTPResponse:

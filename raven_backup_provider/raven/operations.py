@@ -16,6 +16,7 @@ from typing import Any
 
 from raven_backup_provider.core.errors import (
     ConfigurationError,
+    DatabaseBusyError,
     InterruptedBackupError,
     OperationCanceledError,
     OperationFailedError,
@@ -31,6 +32,8 @@ from raven_backup_provider.raven.transport import Node, Transport, database_path
 log = logging.getLogger(__name__)
 
 _LONGEST_POLL = 15.0
+# Members of a progress that tick by themselves; the upload clock does so even for destinations that are not used (7.1.5).
+_CLOCKS = frozenset({"Elapsed", "UploadTimeInMs", "BytesPutsPerSec"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +141,14 @@ def wait(
     op: Operation,
     *,
     poll_seconds: float = 1.0,
-    stall_seconds: float = 600.0,
+    stall_seconds: float | None = None,
     cancel: threading.Event | None = None,
     on_progress: Callable[[OperationState], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> OperationState:
     """Wait until the operation has completed.
 
-    :param stall_seconds: give up when nothing moved (counts, bytes, messages) for so long.
+    :param stall_seconds: give up when nothing moved (counts, bytes, messages) for so long; None: the settings' stall time-out.
     :param cancel: when set, stop waiting; the operation is left alone (see :func:`kill`).
     :raises OperationFailedError, OperationCanceledError: what the server says.
     :raises OperationLostError: the node no longer knows it.
@@ -153,6 +156,7 @@ def wait(
     :raises InterruptedBackupError: ``cancel`` was set.
     """
     stop = cancel or threading.Event()
+    limit = t.settings.stall_timeout if stall_seconds is None else stall_seconds
     moved, seen, pause = clock(), None, min(poll_seconds, 0.1)
     while True:
         state, trouble = _poll(t, op)
@@ -161,12 +165,12 @@ def wait(
                 on_progress(state)
             if state.status is not OperationStatus.IN_PROGRESS:
                 return require_completed(op, state)
-            mark = _movement(state)
+            mark = movement(state)
             if mark != seen:
                 moved, seen = clock(), mark
-        if clock() - moved > stall_seconds:
+        if clock() - moved > limit:
             raise StalledError(
-                f"The {op} made no progress for {stall_seconds:.0f} s"
+                f"The {op} made no progress for {limit:.0f} s"
                 + (f"; the node does not answer: {trouble}" if trouble else ". It may hang on the server; see its log.")
             )
         if stop.wait(pause):
@@ -201,10 +205,12 @@ def kill(t: Transport, op: Operation) -> None:
             raise
 
 
-def list_running(t: Transport, node: Node, database: str | None) -> tuple[RunningOperation, ...]:
-    """All operations the node knows for that database (None: server-wide), ended ones included while it remembers them."""
-    path = "/admin/operations" if database is None else database_path(database, "operations")
-    told = t.get(path, node=node, database=database) or {}
+def list_running(t: Transport, node: Node, database: str) -> tuple[RunningOperation, ...]:
+    """All operations of that database the node knows, ended ones included while it remembers them.
+
+    RavenDB has no list of server-wide ones (see restore_trace.py).
+    """
+    told = t.get(database_path(database, "operations"), node=node, database=database) or {}
     found = []
     for one in told.get("Results") or []:
         about = one.get("Description") or {}
@@ -226,8 +232,9 @@ def errored_items(result: Mapping[str, Any]) -> dict[str, int]:
 
 
 def item_counts(result: Mapping[str, Any]) -> dict[str, int]:
-    """Items read per type, nested ones by path (``Documents.Attachments``)."""
-    return dict(_counts(result, "ReadCount"))
+    """Items written per type, nested ones by path (``Documents.Attachments``): those read less those skipped."""
+    skipped = dict(_counts(result, "SkippedCount"))
+    return {name: count - skipped.get(name, 0) for name, count in _counts(result, "ReadCount")}
 
 
 def _counts(value: Any, wanted: str, path: str = "") -> Iterator[tuple[str, int]]:
@@ -243,7 +250,7 @@ def _poll(t: Transport, op: Operation) -> tuple[OperationState | None, RavenBack
     """One look; trouble that may pass is handed back, everything else raises."""
     try:
         state = read_state(t, op)
-    except ServerUnavailableError as error:
+    except (ServerUnavailableError, DatabaseBusyError) as error:
         log.info("Looking at the %s failed, trying again: %s", op, error)
         return None, error
     if state is None:
@@ -251,9 +258,15 @@ def _poll(t: Transport, op: Operation) -> tuple[OperationState | None, RavenBack
     return state, None
 
 
-def _movement(state: OperationState) -> str:
-    """Everything in a progress that moves while work is done; the elapsed time is no progress."""
-    return repr({name: value for name, value in sorted(state.progress.items()) if name != "Elapsed"})
+def movement(state: OperationState) -> str:
+    """Everything in a progress that moves while work is done, comparable; running clocks are no progress."""
+    return repr(_without_clocks(state.progress))
+
+
+def _without_clocks(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_clocks(inner) for name, inner in sorted(value.items()) if name not in _CLOCKS}
+    return value
 
 
 def _fault(result: Any) -> str:

@@ -18,6 +18,7 @@ from raven_backup_provider.core.errors import (
     DatabaseBusyError,
     RestoreOutcomeUnknownError,
     RestoreRefusedError,
+    ServerError,
     ServerUnavailableError,
 )
 from raven_backup_provider.raven.database_names import taken_name
@@ -98,11 +99,18 @@ def start_restore(t: Transport, node: Node, request: RestoreRequest) -> Operatio
     except NotSentError:
         raise
     except ServerUnavailableError as error:
-        raise RestoreOutcomeUnknownError(
-            f"The restore of '{request.database}' was sent to {node.url}, but its answer was lost: {error} It may be running. "
-            f"Look at the server; do not start it again while a database '{request.database}' exists there."
-        ) from error
-    return started_operation(t, told, node, None)
+        raise _unknown(request, node, error) from error
+    try:
+        return started_operation(t, told, node, None)
+    except ServerError as error:
+        raise _unknown(request, node, error) from error
+
+
+def _unknown(request: RestoreRequest, node: Node, error: ServerError) -> RestoreOutcomeUnknownError:
+    return RestoreOutcomeUnknownError(
+        f"The restore of '{request.database}' was sent to {node.url}, but its answer was lost: {error} It may be running. "
+        f"Look at the server; do not start it again while a database '{request.database}' exists there."
+    )
 
 
 def require_free_name(t: Transport, node: Node, name: str, *, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -27,16 +27,9 @@ from raven_backup_provider.core.errors import (
 from raven_backup_provider.raven.certificate import ClientCertificate
 from raven_backup_provider.raven.error_mapping import NotFoundError
 from raven_backup_provider.raven.failure_mapping import NotSentError, TlsError
-from raven_backup_provider.raven.link import (
-    Link,
-    Request,
-    StreamedResponse,
-    TransportSettings,
-    UploadBody,
-    base_url,
-    database_path,
-)
+from raven_backup_provider.raven.link import Link, Request, StreamedResponse, UploadBody
 from raven_backup_provider.raven.redaction import secrets_in
+from raven_backup_provider.raven.settings import TransportSettings, base_url, database_path
 from raven_backup_provider.raven.topology import Node, Topology
 
 __all__ = [

@@ -94,7 +94,7 @@ class RavenDBOperationTrigger(BaseTrigger):
 
     async def _wait(self) -> tuple[str, str]:
         from raven_backup_provider.core.errors import RavenBackupError
-        from raven_backup_provider.raven.operations import OperationStatus
+        from raven_backup_provider.raven.operations import OperationStatus, movement
 
         loop = asyncio.get_running_loop()
         watch = _Watch(loop.time, self.stall_timeout, self.poll_interval)
@@ -113,7 +113,7 @@ class RavenDBOperationTrigger(BaseTrigger):
                     return "unknown", f"The server no longer knows {self._label()}."
                 if state.status is not OperationStatus.IN_PROGRESS:
                     return "ended", f"{self._label()}: {state.status.value}"
-                if watch.standing_still(state.progress):
+                if watch.standing_still(movement(state)):
                     return "stalled", f"{self._label()} made no progress for {self.stall_timeout:.0f} s."
             await asyncio.sleep(watch.pause)
 

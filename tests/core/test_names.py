@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raven_backup_provider.core.model import BackupKind, BackupType
@@ -156,6 +156,7 @@ def check_safe(part: str) -> None:
     assert not WINDOWS_DEVICE.match(part)
 
 
+@settings(deadline=None)
 @given(names)
 @example("CON .x")
 @example("=" * 100)
@@ -169,6 +170,7 @@ def test_every_database_name_becomes_one_safe_part_inside_a_folder_name_that_rav
     assert match.groups()[2:] == (part, "ABCD", "snapshot")
 
 
+@settings(deadline=None)
 @given(names, names)
 @example("a/b", "a%2Fb")
 @example("a/b", "a=2Fb")
@@ -182,6 +184,7 @@ def test_two_database_names_never_meet_in_one_part_even_where_the_store_ignores_
         assert database_folder(one) != database_folder(other)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=150, max_size=250), st.text(min_size=1, max_size=3))
 def test_long_names_that_differ_at_their_end_only_do_not_meet(start: str, end: str) -> None:
     assert database_folder(start) != database_folder(start + end)
@@ -214,6 +217,7 @@ def test_the_next_stamp_is_the_present_second_in_utc() -> None:
     assert next_stamp(NOON + timedelta(milliseconds=900), None) == NOON
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.just(timezone.utc), min_value=datetime(2000, 1, 1), max_value=datetime(2200, 1, 1)),  # noqa: DTZ001
        st.integers(-10_000_000, 10_000_000))  # fmt: skip
 def test_stamps_strictly_increase_even_if_the_clock_goes_back(before: datetime, step: int) -> None:

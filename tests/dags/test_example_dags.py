@@ -94,7 +94,7 @@ def test_the_form_opens_without_an_error_and_explains_each_field(bag: DagBag, na
     for key in dag.params:
         param = dag.params.get_param(key)
         assert param.schema.get("title"), f"{key} has no title"
-        assert param.schema.get("description"), f"{key} has no description"
+        assert param.description, f"{key} has no description"
         if (name, key) != ("ravendb_restore", "target"):  # the one field a user must fill in
             param.resolve()
     assert ("target" in dag.params) == (name == "ravendb_restore")

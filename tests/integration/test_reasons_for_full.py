@@ -57,9 +57,7 @@ def _file(backups: Backups, number: int) -> Path:
 # --- another database under the name --------------------------------------------------------------------------------
 
 
-def test_the_database_was_deleted_and_recreated(
-    any_raven: RavenServer, database: MakeDatabase, tmp_path: Path
-) -> None:
+def test_the_database_was_deleted_and_recreated(any_raven: RavenServer, database: MakeDatabase, tmp_path: Path) -> None:
     backups = _chain_of_three(any_raven, database(any_raven, "recreated"), tmp_path)
     data.delete_database(any_raven, backups.database)
     data.create_database(any_raven, backups.database)

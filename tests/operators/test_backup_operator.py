@@ -28,7 +28,7 @@ from raven_backup_provider.operators.backup import (
 )
 from tests.operators.conftest import Place
 from tests.support.airflow_fixtures import SetConnection, fire_trigger
-from tests.support.task_context import Task
+from tests.support.task_context import Store, Task
 
 pytestmark = pytest.mark.integration
 
@@ -226,6 +226,21 @@ def test_on_kill_cancels_the_servers_operation_within_airflows_five_seconds(plac
     assert place.points() == []
     assert eventually(lambda: all(one["State"]["Status"] != "InProgress" for one in all_operations(place)))
     assert eventually(lambda: not list(place.root.rglob("*.ravendb-full-backup*"))), "a partial file is left"
+
+
+def test_a_kill_right_after_sending_cancels_instead_of_deferring(place: Place) -> None:
+    operator, task = slow_server_backup(place, deferrable=True), Task()
+
+    class KilledWhenSent(Store):
+        def set(self, key: str, value: Any) -> None:
+            super().set(key, value)
+            if value["job"]["step"] == "sent":
+                operator.on_kill()
+
+    task.store = KilledWhenSent()
+    with pytest.raises(OperationCanceledError):
+        operator.execute(task.context())
+    assert eventually(lambda: [one["State"]["Status"] for one in place.operations()] == ["Canceled"])
 
 
 @pytest.mark.parametrize(

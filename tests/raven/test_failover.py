@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,7 @@ from raven_backup_provider.core.errors import (
     ServerError,
     ServerUnavailableError,
 )
+from raven_backup_provider.core.layers import decoded_chunks
 from raven_backup_provider.raven import databases, exports, imports, operations, version
 from raven_backup_provider.raven.failure_mapping import NotSentError
 from raven_backup_provider.raven.transport import Node, Transport, database_path
@@ -273,6 +275,24 @@ def test_an_import_that_stalls_ends_after_the_stall_timeout(
         with pytest.raises(ServerUnavailableError):
             imports.import_file(t, node, name, operation, iter([b"\x1f\x8b"]), last=True)
     assert relay.connections <= 4, "it was not sent again"
+
+
+def test_an_import_waits_for_a_server_that_does_not_read_for_a_while(
+    raven71: RavenServer, database: MakeDatabase, relay: Relay, filled: str
+) -> None:
+    name = database(raven71)
+    with connect(raven71.url) as direct:
+        node, operation = start_export(direct, filled)
+        with exports.open_export(direct, node, filled, operation) as chunks:
+            unpacked = list(decoded_chunks(io.BytesIO(b"".join(chunks)), None))
+    with connect(relay.url, connect_timeout=1.0, read_timeout=1.0, stall_timeout=30.0) as t:
+        node, operation = start_export(t, name)
+        relay.pause_requests(after=100_000, seconds=3.0)
+        began = time.monotonic()
+        # Padded, so that no socket buffer can take it all.
+        imports.import_file(t, node, name, operation, iter([*unpacked, *[b" " * 1_000_000] * 12]), last=True)
+    assert time.monotonic() - began > 2.5
+    assert data.statistics(raven71, name)["CountOfDocuments"] == 8000
 
 
 def test_another_node_behind_the_same_url_is_noticed(raven71: RavenServer, database: MakeDatabase) -> None:

@@ -118,6 +118,7 @@ def test_waiting_goes_on_while_the_node_is_unreachable_for_a_while(
     with Relay(raven71.url) as relay, connect(relay.url, retries=0) as t:
         operation = finished_export(t, t.answering_node(), name)
         relay.answer("503 Service Unavailable", times=4)
+        relay.drop_open()
         assert operations.wait(t, operation, poll_seconds=0.1).status is OperationStatus.COMPLETED
         assert relay.connections >= 5
 
@@ -182,6 +183,11 @@ def test_errors_are_found_however_deep_they_are() -> None:
     }
     assert operations.errored_items(result) == {"Documents.Attachments": 1, "Counters": 3}
     assert operations.item_counts(result) == {"Documents": 5, "Documents.Attachments": 2, "Counters": 1}
+
+
+def test_what_was_read_but_skipped_does_not_count_as_written() -> None:
+    result = {"TimeSeries": {"ReadCount": 5, "SkippedCount": 2, "ErroredCount": 0}, "Documents": {"ReadCount": 3}}
+    assert operations.item_counts(result) == {"TimeSeries": 3, "Documents": 3}
 
 
 def test_an_operation_survives_json() -> None:

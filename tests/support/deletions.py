@@ -14,7 +14,7 @@ KINDS = ("document", "attachment", "counter", "time series", "revisions", "compa
 
 def fill(server: RavenServer, database: str) -> None:
     """Two of each kind: one to delete, one to keep."""
-    data.configure_revisions(server, database, {"Notes": 5})
+    data.configure_revisions(server, database, {"Notes": 2})
     put_items(server, database, dict.fromkeys(range(12), "item"))
     data.put_documents(server, database, ((f"notes/{n}", {"@metadata": {"@collection": "Notes"}}) for n in (0, 1)))
     for n in (0, 1):

@@ -107,6 +107,13 @@ class LiveAirflow:
         """SIGKILL to the process that runs the task."""
         os.kill(int(self.task(run)["pid"]), signal.SIGKILL)
 
+    def kill_worker_and_supervisor(self, run: Run) -> None:
+        """SIGKILL also to the process that watches the task, as when a machine is lost."""
+        pid = int(self.task(run)["pid"])
+        parent = int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+
     def mark_failed(self, run: Run) -> None:
         """What the button in the user interface does."""
         self._call("PATCH", f"{self._path(run)}/taskInstances/{TASK}", json={"new_state": "failed"})
@@ -129,6 +136,17 @@ class LiveAirflow:
         tries = range(1, int(self.task(run)["try_number"]) + 1)
         path = f"{self._path(run)}/taskInstances/{TASK}/logs"
         return "\n".join(str(self._call("GET", f"{path}/{number}")) for number in tries)
+
+    def connection_forms(self) -> dict[str, Any]:
+        """Connection type -> what the user interface builds its form from."""
+        answer = self.api._session.get(f"{self.server.url}/ui/connections/hook_meta", timeout=30)
+        return {one["connection_type"]: one for one in answer.json()}
+
+    def press_test(self, **connection: Any) -> Mapping[str, Any]:
+        """What the Test button of the connection form does."""
+        body = {"connection_id": "tested", **connection}
+        answer: Mapping[str, Any] = self._call("POST", "connections/test", json=body)
+        return answer
 
     def _story(self, run: Run, states: tuple[str, ...]) -> str:
         task = self.task(run)

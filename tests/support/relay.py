@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ class Relay:
         self._down_limit: int | None = None
         self._stall_at_limit = False
         self._open: list[socket.socket] = []
+        self._losing: set[socket.socket] = set()
+        self._lost: bytes | None = None
+        self._pause: tuple[int, float] | None = None
         self._closing = threading.Event()
         self.connections = 0
         self.requests: list[str] = []
@@ -105,6 +109,14 @@ class Relay:
         """Let requests reach the server, then cut before any byte of its answer."""
         self.cut_after(0)
 
+    def lose_answers_to(self, request: str) -> None:
+        """Forward, but cut the connection before the answer to requests that begin so."""
+        self._mode, self._down_limit, self._lost = self._forward, None, request.encode()
+
+    def pause_requests(self, after: int, seconds: float) -> None:
+        """Forward, but once so many bytes of a request have passed take nothing more for that long."""
+        self._mode, self._down_limit, self._pause = self._forward, None, (after, seconds)
+
     def drop_open(self) -> None:
         """Cut all open connections."""
         for one in self._open:
@@ -136,6 +148,9 @@ class Relay:
             threading.Thread(target=self._pump_up, args=(client, server), daemon=True).start()
             sent = 0
             while data := server.recv(_BLOCK):
+                if server in self._losing:
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
                 if limit is not None and sent + len(data) >= limit:
                     client.sendall(data[: limit - sent])
                     if stall:
@@ -149,9 +164,16 @@ class Relay:
         self._closing.wait()
 
     def _pump_up(self, client: socket.socket, server: socket.socket) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := client.recv(_BLOCK):
+                passed += len(data)
+                if self._pause is not None and passed > self._pause[0]:
+                    time.sleep(self._pause[1])
+                    self._pause = None
                 self._note(data)
+                if self._lost is not None and data.startswith(self._lost):
+                    self._losing.add(server)
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
 

@@ -123,6 +123,14 @@ def test_an_outage_as_long_as_the_stall_timeout_does(connection: str, set_connec
     assert 1.0 < time.monotonic() - begun < 20
 
 
+def test_an_operation_without_progress_is_stalled(server: RavenServer, connection: str, tmp_path: Path) -> None:
+    operation = start_backup(server, tmp_path, per_second=1)
+    time.sleep(1)  # from here on its counts stand still between two polls of half a second
+    payload = fire_trigger(trigger_for(operation, poll_interval=0.05, stall_timeout=0.4)).payload
+    kill(server, operation)
+    assert payload["status"] == "stalled"
+
+
 def test_the_deadline_counts_from_its_own_clock_time(server: RavenServer, connection: str, tmp_path: Path) -> None:
     operation = start_backup(server, tmp_path, per_second=2)
     soon = (datetime.now(timezone.utc) + timedelta(seconds=1)).isoformat()

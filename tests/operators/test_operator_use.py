@@ -1,0 +1,87 @@
+"""How the operators are written into a DAG: defaults, mapping, wrong arguments. No server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from raven_backup_provider.operators.assets import BACKUP_ALIAS, backup_asset
+from raven_backup_provider.operators.backup import (
+    RavenDBBackupOperator,
+    RavenDBFullBackupOperator,
+    RavenDBIncrementalBackupOperator,
+    RavenDBSnapshotBackupOperator,
+)
+from raven_backup_provider.operators.restore import RavenDBRestoreOperator
+from raven_backup_provider.operators.tombstone_guard import RavenDBRemoveTombstoneGuardOperator
+from raven_backup_provider.operators.verify import RavenDBVerifyBackupOperator
+
+BACKUPS = (
+    RavenDBBackupOperator,
+    RavenDBFullBackupOperator,
+    RavenDBIncrementalBackupOperator,
+    RavenDBSnapshotBackupOperator,
+)
+REQUIRED: dict[Any, dict[str, Any]] = {
+    **{kind: {"destination": "b"} for kind in BACKUPS},
+    RavenDBRestoreOperator: {"destination": "b", "target": "t"},
+    RavenDBVerifyBackupOperator: {"destination": "b"},
+    RavenDBRemoveTombstoneGuardOperator: {},
+}
+
+
+@pytest.mark.parametrize("kind", REQUIRED, ids=lambda kind: kind.__name__)
+def test_every_template_field_is_an_argument_kept_untouched(kind: Any) -> None:
+    operator = kind(task_id="t", **REQUIRED[kind])
+    for field in operator.template_fields:
+        assert hasattr(operator, field)
+    for name, value in REQUIRED[kind].items():
+        assert getattr(operator, name) == value
+
+
+@pytest.mark.parametrize("kind", REQUIRED, ids=lambda kind: kind.__name__)
+def test_default_args_of_the_dag_reach_every_operator(kind: Any) -> None:
+    with DAG("d", schedule=None, default_args={**REQUIRED[kind], "database": "shop", "retries": 3}):
+        operator = kind(task_id="t")
+    assert (operator.database, operator.retries) == ("shop", 3)
+    for name, value in REQUIRED[kind].items():
+        assert getattr(operator, name) == value
+
+
+@pytest.mark.parametrize("kind", REQUIRED, ids=lambda kind: kind.__name__)
+def test_every_operator_can_be_mapped_over_databases(kind: Any) -> None:
+    with DAG("d", schedule=None):
+        kind.partial(task_id="t", **REQUIRED[kind]).expand(database=["a", "b"])
+
+
+@pytest.mark.parametrize("kind", REQUIRED, ids=lambda kind: kind.__name__)
+def test_an_unknown_or_missing_argument_is_refused_while_the_dag_is_read(kind: Any) -> None:
+    with pytest.raises(TypeError):
+        kind(task_id="t", databse="shop", **REQUIRED[kind])
+    if REQUIRED[kind]:
+        with pytest.raises(TypeError, match="destination"):
+            kind(task_id="t")
+
+
+@pytest.mark.parametrize("kind", BACKUPS, ids=lambda kind: kind.__name__)
+def test_a_backup_reports_to_the_alias_beside_the_outlets_of_the_user(kind: Any) -> None:
+    own = backup_asset("r", "shop")
+    operator = kind(task_id="t", destination="b", outlets=[own])
+    assert [outlet.name for outlet in operator.outlets] == [own.name, BACKUP_ALIAS]
+
+
+def test_no_two_databases_share_an_asset() -> None:
+    names = ["a", "a/b", "a:b", "a b", "ä", "%61", "a?x=1", "a#b"]
+    assets = [backup_asset("r", name) for name in names]
+    assert len({asset.uri for asset in assets}) == len({asset.name for asset in assets}) == len(names)
+
+
+def test_waiting_in_the_triggerer_is_a_setting_of_airflow_unless_the_dag_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert RavenDBFullBackupOperator(task_id="t", destination="b").deferrable is False
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert RavenDBFullBackupOperator(task_id="t", destination="b").deferrable is True
+    assert RavenDBFullBackupOperator(task_id="t", destination="b", deferrable=False).deferrable is False

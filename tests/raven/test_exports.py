@@ -1,0 +1,66 @@
+"""An export with our options is, byte for byte once unpacked, the file that RavenDB's own backup writes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from demo.sandbox import RavenServer, data
+from raven_backup_provider.core.layers import decoded_chunks
+from raven_backup_provider.core.model import BackupType, Compression
+from raven_backup_provider.raven import exports, operations, server_backup
+from tests.support.servers import MakeDatabase
+from tests.support.transports import connect
+
+
+def digest(chunks: Iterable[bytes]) -> tuple[int, str]:
+    size, found = 0, hashlib.sha256()
+    for chunk in chunks:
+        size += len(chunk)
+        found.update(chunk)
+    return size, found.hexdigest()
+
+
+@pytest.mark.parametrize("compression", [Compression.ZSTD, Compression.GZIP])
+def test_an_export_is_what_the_servers_own_backup_writes(
+    any_raven: RavenServer, database: MakeDatabase, tmp_path: Path, compression: Compression
+) -> None:
+    name = database(any_raven, sample=True)
+    data.delete_document(any_raven, name, "orders/1-A")
+    with connect(any_raven.url) as t:
+        node = t.answering_node()
+        operation = server_backup.one_time_backup(
+            t, node, name, backup_type=BackupType.LOGICAL, folder_path=str(tmp_path)
+        )
+        folder, file = server_backup.local_backup_result(operations.wait(t, operation))
+        operation = operations.next_operation_id(t, node, name)
+        with exports.open_export(t, node, name, operation, compression=compression) as chunks:
+            exported = io.BytesIO(b"".join(chunks))
+        operations.wait(t, operation)
+    magic = {Compression.ZSTD: b"\x28\xb5\x2f\xfd", Compression.GZIP: b"\x1f\x8b"}[compression]
+    assert exported.getvalue().startswith(magic)
+    with (tmp_path / folder / file).open("rb") as original:
+        assert digest(decoded_chunks(exported, None)) == digest(decoded_chunks(original, None))
+
+
+def test_an_export_from_an_etag_on_holds_only_what_came_later(raven71: RavenServer, database: MakeDatabase) -> None:
+    name = database(raven71)
+    data.fill(raven71, name, 10)
+    etag = data.statistics(raven71, name)["LastDatabaseEtag"]
+    data.fill(raven71, name, 3, start=100)
+    with connect(raven71.url) as t:
+        node = t.answering_node()
+        operation = operations.next_operation_id(t, node, name)
+        with exports.open_export(t, node, name, operation, start_etag=etag + 1) as chunks:
+            assert b"".join(chunks)
+        counts = operations.item_counts(operations.wait(t, operation).result)
+    assert counts["Documents"] == 3
+
+
+def test_ravendb_has_no_uncompressed_export() -> None:
+    with pytest.raises(KeyError):
+        exports.export_body(compression=Compression.NONE)

@@ -1,0 +1,100 @@
+"""A restore in a process of its own that SIGKILLs itself at a chosen moment; what it remembers goes to a file.
+
+``python -m tests.support.killed_restore ARGUMENTS`` with a JSON object. ``die``: ``before <n>`` or ``after <n>``: around the
+n-th ``remember``, ``progress <n>``: at the n-th progress report, ``sent``: after the restore was sent, before its answer is
+remembered; ``never``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from raven_backup_provider.core.encryption import EncryptionKey
+from raven_backup_provider.destinations.folder import FolderDestination
+from raven_backup_provider.jobs.restore import RestoreProgress, RestoreResult, run_restore
+from raven_backup_provider.jobs.restore_plan import plan_restore, remembered_plan
+from raven_backup_provider.raven import restores
+from raven_backup_provider.raven.transport import Transport, TransportSettings
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_killed(die: str, **arguments: Any) -> int:
+    """Run the child; returns its exit code (-9: it died where it should)."""
+    payload = json.dumps({"die": die, **arguments})
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, payload], cwd=REPOSITORY, timeout=120, capture_output=True, check=False
+    )
+    if done.returncode not in (0, -signal.SIGKILL):
+        raise AssertionError(done.stderr.decode()[-3000:])
+    return done.returncode
+
+
+def restore_with_memory(
+    url: str,
+    root: str,
+    database: str,
+    target: str,
+    mode: str,
+    memory: Path,
+    *,
+    key: str | None = None,
+    point: str | None = None,
+    die: str = "never",
+) -> RestoreResult:
+    """Restore as an operator does: the stored plan first, and every state stored before going on."""
+    what, _, number = die.partition(" ")
+    counted = {"remember": 0, "progress": 0}
+
+    def die_at(kind: str, reached: int) -> None:
+        if what == kind and reached == int(number or 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def remember(state: dict[str, Any]) -> None:
+        counted["remember"] += 1
+        die_at("before", counted["remember"])
+        memory.write_text(json.dumps(state))
+        die_at("after", counted["remember"])
+
+    def progress(_: RestoreProgress) -> None:
+        counted["progress"] += 1
+        die_at("progress", counted["progress"])
+
+    if what == "sent":
+        start = restores.start_restore
+
+        def start_and_die(*arguments: Any, **more: Any) -> Any:
+            start(*arguments, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        restores.start_restore = start_and_die  # type: ignore[assignment]
+
+    encryption_key = EncryptionKey.from_base64(key) if key else None
+    stored = json.loads(memory.read_text()) if memory.exists() else None
+    destination = FolderDestination(root, server_path=root)
+    with Transport(TransportSettings(urls=(url,))) as transport:
+        plan = remembered_plan(stored, target=target) or plan_restore(
+            destination, database, transport, target=target, mode=mode, key=encryption_key, point=point
+        )
+        return run_restore(
+            plan,
+            transport,
+            destination,
+            key=encryption_key,
+            remember=remember,
+            remembered=stored,
+            on_progress=progress,
+            poll_seconds=0.05,
+        )
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    given["memory"] = Path(given["memory"])
+    restore_with_memory(**given)
