@@ -137,9 +137,12 @@ def _tell_end(copies: Sequence[Copy], progress: Progress) -> bool:
     print_times(progress)
     print("\nRestored databases compared with their sources, item by item\n")
     print_comparison(copies)
-    print(
-        "\nEvery restored database equals its source." if equal else "\nRESTORED DATABASES DIFFER FROM THEIR SOURCES."
-    )
+    if not equal:
+        print("\nRESTORED DATABASES DIFFER FROM THEIR SOURCES.")
+    elif any(found for copy in copies for found in copy.known.values()):
+        print("\nEvery restored database equals its source, but for what is marked *.")
+    else:
+        print("\nEvery restored database equals its source.")
     return equal
 
 
@@ -155,7 +158,10 @@ def _stays(options: argparse.Namespace) -> bool:
 
 
 def _stay_up(airflow: AirflowServer) -> None:
-    print("\nAll of it stays up for you to look around. Ctrl-C ends it.", flush=True)
+    print(
+        "\nAll of it stays up for you to look around (schedules are off, trigger what you like). Ctrl-C ends it.",
+        flush=True,
+    )
     try:
         while True:
             time.sleep(1)

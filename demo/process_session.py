@@ -44,6 +44,11 @@ class ProcessSession:
         )
 
     @property
+    def pid(self) -> int:
+        """Id of the first process, and so of the session."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while the first process runs."""
         return self._process.poll()

@@ -86,7 +86,7 @@ def print_comparison(copies: Sequence[Copy]) -> None:
     _print_table(titles, rows)
     tolerances = {tolerance for copy in copies for found in copy.known.values() for tolerance in found}
     for tolerance in sorted(tolerances, key=lambda one: one.name):
-        print(f"  * known, RavenDB's own full + incremental backups do the same: {tolerance.value}")
+        print(f"  * as RavenDB's own backups do: {tolerance.value}")
     for copy in copies:
         for item, found in copy.differing.items():
             for text in found[:5]:

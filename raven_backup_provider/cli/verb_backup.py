@@ -58,11 +58,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--run-token", metavar="TEXT", help="a repeated run with the same text finds its backup, not makes a second"
     )
+    group.add_argument(
+        "--max-read-ops",
+        type=shared.positive_int,
+        metavar="N",
+        help="documents that the server reads per second at most (engine server, RavenDB 7)",
+    )
     shared.add_key(parser, "Encrypts the file in RavenDB's own format; RavenDB restores it with the same key.")
     plain = parser.add_mutually_exclusive_group()
     plain.add_argument("--require-encryption", action="store_true", help="fail if the file would not be encrypted")
     plain.add_argument(
         "--allow-plain", action="store_true", help="write plain text from an encrypted database (refused otherwise)"
+    )
+    parser.add_argument(
+        "--allow-reduced-record",
+        action="store_true",
+        help="accept a certificate below database Admin, whose backups silently lack connection strings, tasks and ETL",
     )
     shared.add_signing_key(parser)
 
@@ -103,8 +114,8 @@ def _stream(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
 
     if BackupType(arguments.type) is BackupType.SNAPSHOT:
         raise ConfigurationError("A snapshot is always the server's work: add --engine server.")
-    if arguments.server_path:
-        raise ConfigurationError("--server-path is for --engine server; the stream engine writes the file itself.")
+    if arguments.server_path or arguments.max_read_ops:
+        raise ConfigurationError("--server-path and --max-read-ops are for --engine server.")
     request = BackupRequest(
         database=arguments.database,
         kind=RequestedKind(arguments.kind),
@@ -114,7 +125,9 @@ def _stream(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
         key=clients.encryption_key(arguments),
         signing_key=clients.signing_key(arguments),
         run_token=arguments.run_token,
+        require_encryption=arguments.require_encryption,
         allow_plain_for_encrypted=arguments.allow_plain,
+        allow_reduced_record=arguments.allow_reduced_record,
     )
     if arguments.require_encryption and request.key is None:
         raise ConfigurationError("--require-encryption: give the key with --key-conn, --key-file or --key-env.")
@@ -128,7 +141,7 @@ def _server(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
 
     unusable = [
         f"--{name.replace('_', '-')}"
-        for name in ("compression", "guard", "max_chain_length", "max_chain_age", "run_token", "allow_plain")
+        for name in ("compression", "guard", "max_chain_length", "max_chain_age", "allow_plain", "allow_reduced_record")
         if getattr(arguments, name)
     ]
     if unusable:
@@ -141,7 +154,9 @@ def _server(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
         key=clients.encryption_key(arguments),
         signing_key=clients.signing_key(arguments),
         require_encryption=arguments.require_encryption,
+        max_read_ops=arguments.max_read_ops,
         reason="asked for on the command line",
+        run_token=arguments.run_token,
     )
     destination = clients.open_destination(arguments)
     with clients.open_transport(arguments) as transport:

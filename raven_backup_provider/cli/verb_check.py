@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(document)
     else:
-        print_facts({**document, "licence": ", ".join(f"{k}: {v}" for k, v in sorted(report.licence.items()))})
+        backup_flags = {name: value for name, value in sorted(report.licence.items()) if "Backup" in name}
+        print_facts({**document, "licence": ", ".join(f"{name}: {value}" for name, value in backup_flags.items())})
         print("A backup can run.")
     return ExitCode.OK
 

@@ -19,7 +19,6 @@ MAX_VALUE_BYTES = 1 << 29
 
 _SPACE = " \t\r\n"
 _MARGIN = 16  # a number, literal or escape that the window cuts is reported this close to its end
-_FIRST_LOOK = 100  # characters: enough for an error that shows what stands there
 
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -126,12 +125,14 @@ class Window:
             )
 
     def unexpected(self, wanted: str) -> CorruptBackupError:
-        """The error for what stands here instead of what was wanted."""
+        """The error for what stands here instead of what was wanted.
+
+        It does not show what stands there: a backup holds documents and connection strings, a message goes to logs.
+        """
         if not self.peek():
             return self._cut(f"{wanted} is missing")
-        shown = self._text[self._at : self._at + _FIRST_LOOK].encode("latin-1")
         return CorruptBackupError(
-            f"{self._name} is damaged at {self._place(self.offset)}: {wanted} was expected, {shown!r} is there."
+            f"{self._name} is damaged at {self._place(self.offset)}: something else than {wanted} stands there."
         )
 
     def _need_more(self, error_at: int, wanted: str, wanted_length: int) -> None:

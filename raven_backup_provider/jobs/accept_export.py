@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raven_backup_provider.core import compare_exchange
-from raven_backup_provider.core.errors import ExportRejectedError
+from raven_backup_provider.core.errors import (
+    ExportRejectedError,
+    OperationCanceledError,
+    OperationFailedError,
+    RavenBackupError,
+)
 from raven_backup_provider.core.manifest import CompareExchangeEntry, Manifest
 from raven_backup_provider.core.model import DatabaseMark
 from raven_backup_provider.jobs.cancellation import Cancellation
@@ -17,6 +22,9 @@ from raven_backup_provider.jobs.export_pipeline import Exported
 from raven_backup_provider.raven import databases, operations
 from raven_backup_provider.raven.operations import Operation, OperationState
 from raven_backup_provider.raven.transport import Node, Transport
+
+#: Seconds after which an operation whose connection is gone has ended on the server (about two, measured).
+SETTLES_WITHIN = 5.0
 
 
 class LostDeletionsError(ExportRejectedError):
@@ -29,7 +37,8 @@ def accept(transport: Transport, operation: Operation, cancellation: Cancellatio
     :raises ExportRejectedError: items were in error; the operation's own failures come as OperationFailedError,
         OperationCanceledError or OperationLostError.
     """
-    state = operations.wait(transport, operation, poll_seconds=0.05, cancel=cancellation.event)
+    silence = transport.settings.stall_timeout
+    state = operations.wait(transport, operation, poll_seconds=0.05, stall_seconds=silence, cancel=cancellation.event)
     errored = operations.errored_items(state.result)
     if errored:
         listed = ", ".join(f"{count} of {what}" for what, count in sorted(errored.items()))
@@ -38,6 +47,23 @@ def accept(transport: Transport, operation: Operation, cancellation: Cancellatio
             "Look at the database's notifications in RavenDB Studio; the storage may be damaged."
         )
     return state
+
+
+def explained(transport: Transport, operation: Operation, failure: RavenBackupError) -> RavenBackupError:
+    """Why an export broke off: what the server says of its operation if that failed there, else ``failure`` itself.
+
+    A body that is cut or makes no sense is often only the sign of it.
+    """
+    try:
+        operations.wait(transport, operation, poll_seconds=0.05, stall_seconds=SETTLES_WITHIN)
+    except OperationFailedError as told:
+        return told
+    except OperationCanceledError as told:
+        # A connection that broke cancels the operation as well, so there "canceled" explains nothing.
+        return told if isinstance(failure, ExportRejectedError) else failure
+    except RavenBackupError:
+        pass
+    return failure
 
 
 def require_same_database(before: DatabaseMark, after: DatabaseMark) -> None:

@@ -23,7 +23,10 @@ class BackupRequest:
     :param key: encrypt the file with it, in RavenDB's own format.
     :param signing_key: sign and check manifests with it.
     :param run_token: identifies one run over its retries; a point made under the same token is found, not made again.
+    :param require_encryption: refuse to write a plain file.
     :param allow_plain_for_encrypted: write plain text from an encrypted database (refused otherwise).
+    :param allow_reduced_record: accept a certificate below database Admin (refused otherwise), whose backups silently lack
+        connection strings, backup tasks, ETL and replication.
     """
 
     database: str
@@ -34,7 +37,9 @@ class BackupRequest:
     key: EncryptionKey | None = field(default=None, repr=False)
     signing_key: bytes | None = field(default=None, repr=False)
     run_token: str | None = None
+    require_encryption: bool = False
     allow_plain_for_encrypted: bool = False
+    allow_reduced_record: bool = False
 
 
 class Outcome(str, Enum):

@@ -11,6 +11,11 @@ from raven_backup_provider.core.errors import InterruptedBackupError
 log = logging.getLogger(__name__)
 
 
+def interrupted() -> InterruptedBackupError:
+    """The error of a run that was told to stop."""
+    return InterruptedBackupError("The run was told to stop; what it had written so far is removed.")
+
+
 class Cancellation:
     """A flag that long loops look at, plus what must be done at once when it is raised (kill the server's operation)."""
 
@@ -40,4 +45,4 @@ class Cancellation:
     def check(self) -> None:
         """Raise :class:`InterruptedBackupError` if the job was told to stop."""
         if self.requested:
-            raise InterruptedBackupError("The run was told to stop; what it had written so far is removed.")
+            raise interrupted()

@@ -42,14 +42,20 @@ def server_encryption(*, database_encrypted: bool, backup_type: BackupType, key_
 
 
 def encryption_problems(
-    info: DatabaseInfo, engine: Engine, backup_type: BackupType, key: EncryptionKey | None, *, require_encryption: bool
+    info: DatabaseInfo,
+    engine: Engine,
+    backup_type: BackupType,
+    key: EncryptionKey | None,
+    *,
+    require_encryption: bool,
+    allow_plain_for_encrypted: bool = False,
 ) -> list[str]:
     """What the table forbids."""
     if engine is Engine.STREAM:
-        if info.encrypted and key is None:
+        if info.encrypted and key is None and not allow_plain_for_encrypted:
             return [
                 f"database '{info.name}' is encrypted, and without a key its backup would be plain text. Configure an "
-                "encryption key (make one with `raven-backup generate-key`)."
+                "encryption key (make one with `raven-backup generate-key`), or allow plain text explicitly."
             ]
         if require_encryption and key is None:
             return ["encryption is required, and no key is configured."]

@@ -11,6 +11,12 @@ from raven_backup_provider import __version__
 from raven_backup_provider.core import compare_exchange
 from raven_backup_provider.core.chain import Decision
 from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.errors import (
+    ExportRejectedError,
+    OperationCanceledError,
+    RavenBackupError,
+    ServerUnavailableError,
+)
 from raven_backup_provider.core.manifest import (
     DatabaseEntry,
     EncryptionEntry,
@@ -26,12 +32,13 @@ from raven_backup_provider.core.names import manifest_name
 from raven_backup_provider.jobs.accept_export import (
     LostDeletionsError,
     accept,
+    explained,
     keys_must_be_read,
     known_keys,
     require_same_database,
 )
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
-from raven_backup_provider.jobs.cancellation import Cancellation
+from raven_backup_provider.jobs.cancellation import Cancellation, interrupted
 from raven_backup_provider.jobs.export_pipeline import Exported, run_export
 from raven_backup_provider.jobs.progress import ByteProgress
 from raven_backup_provider.jobs.steps import Step
@@ -105,6 +112,8 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
             exported = _receive(job, plan, operation, writer.write)
             job.on_step(Step.ACCEPT)
             state = accept(job.transport, operation, job.cancellation)
+        except (ExportRejectedError, OperationCanceledError, ServerUnavailableError) as failure:
+            raise _reason(job, operation, failure) from failure
         except BaseException:
             _kill_quietly(job.transport, operation)
             raise
@@ -131,12 +140,14 @@ def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Call
         start_etag=plan.decision.start_etag,
         start_raft_index=plan.start_raft_index or None,
         compression=job.request.compression,
+        on_open=job.cancellation.on_cancel,
     ) as chunks:
         exported = run_export(
             _with_steps(progress.watch(chunks), job.on_step),
             write,
             key=job.request.key,
             parse=parse,
+            name=f"the export of database {plan.mark.name}",
         )
     log.info("Export of %s: %s.", plan.mark.name, progress.rate())
     return exported
@@ -147,6 +158,16 @@ def _require_guard(plan: ExportPlan) -> GuardState:
     if guard is None:
         raise LostDeletionsError("the tombstone guard was removed or let go of tombstones while the backup ran")
     return guard
+
+
+def _reason(job: ExportJob, operation: Operation, failure: RavenBackupError) -> RavenBackupError:
+    """The error to raise for a failed export, whose operation does not run on after this."""
+    if job.cancellation.requested:
+        _kill_quietly(job.transport, operation)
+        return interrupted()
+    reason = explained(job.transport, operation, failure)
+    _kill_quietly(job.transport, operation)
+    return reason
 
 
 def _kill_quietly(transport: Transport, operation: Operation) -> None:

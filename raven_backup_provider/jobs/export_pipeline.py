@@ -45,11 +45,12 @@ class _BodyCheck:
     can be left waiting for the other.
     """
 
-    def __init__(self, parse: bool) -> None:
+    def __init__(self, parse: bool, name: str) -> None:
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_LENGTH)
         self._ended = self._stopped = False
         self._failure: BaseException | None = None
-        self._decoder = StreamDecoder(None)
+        self._name = name
+        self._decoder = StreamDecoder(None, name=name)
         self.summary: ExportSummary | None = None
         work = self._parse if parse else self._check_end
         self._thread = threading.Thread(target=self._run, args=(work,), name="backup-body-check", daemon=True)
@@ -71,7 +72,7 @@ class _BodyCheck:
         if self._failure is not None:
             raise self._failure
         if self._decoder.compression is None:
-            raise CorruptBackupError("the body is empty.")
+            raise CorruptBackupError(f"{self._name} is empty.")
         return self._decoder.compression
 
     def _run(self, work: Callable[[], None]) -> None:
@@ -84,10 +85,10 @@ class _BodyCheck:
                 pass
 
     def _parse(self) -> None:
-        self.summary = summarize(self._decoded())
+        self.summary = summarize(self._decoded(), name=self._name)
 
     def _check_end(self) -> None:
-        end = EndCheck()
+        end = EndCheck(name=self._name)
         for piece in self._decoded():
             end.update(piece)
         end.finish()
@@ -112,17 +113,19 @@ def run_export(
     *,
     key: EncryptionKey | None,
     parse: bool,
+    name: str = "the export",
 ) -> Exported:
     """Write the body and check it on the way; does not commit.
 
     :param chunks: the server's body.
     :param write: takes the file's bytes in order.
     :param parse: walk the whole content (slow, for compare-exchange keys) instead of judging only its end.
+    :param name: of the body, for messages.
     :raises ExportRejectedError: the body is not a whole backup.
     """
     digest, size, body_bytes = hashlib.sha256(), 0, 0
     encryptor = Encryptor(key) if key is not None else None
-    check = _BodyCheck(parse)
+    check = _BodyCheck(parse, name)
 
     def store(data: bytes) -> None:
         nonlocal size
@@ -139,7 +142,7 @@ def run_export(
             store(encryptor.finish())
         compression = check.finish()
     except CorruptBackupError as error:
-        raise ExportRejectedError(f"The server's export is not a whole backup: {error}") from error
+        raise ExportRejectedError(f"What the server sent is not a whole backup and was not kept: {error}") from error
     finally:
         check.stop()
     return Exported(FileDigest(size, digest.hexdigest()), body_bytes, compression, check.summary)

@@ -15,7 +15,7 @@ from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import (
     ClearanceError,
-    DestinationError,
+    DestinationFullError,
     PreflightError,
     RavenBackupError,
     ServerUnavailableError,
@@ -65,10 +65,8 @@ class _Findings:
         """Run one check; what a human must change becomes a problem, what passes by itself is raised."""
         try:
             step()
-        except DestinationError as error:
-            self.problems.append(str(error))
         except RavenBackupError as error:
-            if error.retryable:
+            if error.retryable and not isinstance(error, DestinationFullError):
                 raise
             self.problems.append(str(error))
 
@@ -82,6 +80,7 @@ def preflight_backup(
     backup_type: BackupType = BackupType.LOGICAL,
     key: EncryptionKey | None = None,
     require_encryption: bool = False,
+    allow_plain_for_encrypted: bool = False,
     allow_reduced_record: bool = False,
     staging: Path | None = None,
     expected_size: int | None = None,
@@ -102,7 +101,14 @@ def preflight_backup(
     info = _describe(transport, database, found)
     node = _healthy_node(transport, info) if info is not None and info.members else None
     if info is not None:
-        found.problems += encryption_problems(info, engine, backup_type, key, require_encryption=require_encryption)
+        found.problems += encryption_problems(
+            info,
+            engine,
+            backup_type,
+            key,
+            require_encryption=require_encryption,
+            allow_plain_for_encrypted=allow_plain_for_encrypted,
+        )
     found.problems += _licence_problems(flags, engine, backup_type, key)
     if node is not None and info is not None:
         here, name = node, info.name

@@ -75,6 +75,10 @@ def plan_restore(
     how, options = _mode(mode), options or RestoreOptions()
     if not target.strip():
         raise ConfigurationError("The restore has no target: give the name of the database to create.")
+    if options.skip_indexes and how is RestoreMode.STREAM:
+        raise ConfigurationError(
+            "skip_indexes works in mode 'server' only; an import brings the index definitions along."
+        )
     if transport is not None:
         restores.require_free_name(transport, transport.answering_node(), target)
     source = locate(destination, database)

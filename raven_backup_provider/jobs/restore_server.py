@@ -26,6 +26,7 @@ from raven_backup_provider.core.errors import (
     RestoreOutcomeUnknownError,
     RestoreRefusedError,
     ServerError,
+    ServerUnavailableError,
 )
 from raven_backup_provider.jobs.restore_finish import finished, remembered_result
 from raven_backup_provider.jobs.restore_model import RestoreMode, RestorePlan
@@ -135,7 +136,7 @@ def _send(
 ) -> RestoreHandle:
     try:
         with reserved(transport, node, plan.target, str(intent["reservation"])):
-            operation = restores.start_restore(transport, node, request)
+            operation = _sent_once(plan, transport, node, request, intent)
             handle = RestoreHandle(operation, plan, None, float(intent["started"]), str(intent["reservation"]))
             remember(handle.to_json())
             handle = _identified(handle, transport)
@@ -145,6 +146,26 @@ def _send(
         raise
     remember(handle.to_json())
     return handle
+
+
+def _sent_once(
+    plan: RestorePlan,
+    transport: Transport,
+    node: Node,
+    request: restores.RestoreRequest,
+    intent: Mapping[str, Any],
+) -> Operation:
+    """Send; where the answer is lost, look for what was started instead of sending again."""
+    try:
+        return restores.start_restore(transport, node, request)
+    except RestoreOutcomeUnknownError as error:
+        log.warning("%s", error)
+        operation = judge_intent(transport, node, plan, int(intent["ticket"]))
+        if operation is None:
+            raise ServerUnavailableError(
+                f"The request to restore '{plan.target}' was lost on its way to {node.url}; nothing was started. Try again."
+            ) from error
+        return operation
 
 
 def finish_server_restore(
@@ -238,6 +259,8 @@ def _request(plan: RestorePlan, key: EncryptionKey | None, transport: Transport,
             f"{', '.join(p.file for p in listed) or 'nothing'}), so it may see another folder than the worker does. "
             "Check the destination's server_path."
         )
+    if key is not None and plan.encrypted and node.url.startswith("http:"):
+        log.warning("The encryption key travels to %s in clear text, because the server is unsecured.", node.url)
     return restores.RestoreRequest(
         database=plan.target,
         folder=found[0].folder or folder,

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from raven_backup_provider.core.destination import Destination
@@ -53,6 +53,7 @@ def run_stream_restore(
 ) -> RestoreResult:
     """Create the target and import the plan's files into it.
 
+    :param on_progress: counts in it are those of the files done with.
     :param remember: called with what must be stored before the next step.
     :param remembered: what an earlier try of the same task stored last.
     :raises RestoreRefusedError: a database of that name exists.
@@ -129,17 +130,17 @@ class _Run:
     cancel: threading.Event | None
     on_progress: OnProgress | None
     poll_seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
 
     def import_all(self) -> dict[str, int]:
         """Import every file in order; items read, by type, over all files."""
-        total: dict[str, int] = {}
         view = view_of(self.destination, self.plan.folder)
         for index, file in enumerate(self.plan.files, start=1):
             with view.open_read(file.key) as source:
                 told = self._import_one(index, file, source)
             for name, count in operations.item_counts(told).items():
-                total[name] = total.get(name, 0) + count
-        return total
+                self.counts[name] = self.counts.get(name, 0) + count
+        return self.counts
 
     def _import_one(self, index: int, file: PlannedFile, source: BinaryIO) -> Mapping[str, Any]:
         operation = operations.next_operation_id(self.transport, self.node, self.plan.target)
@@ -188,4 +189,6 @@ class _Run:
     def _tell(self, index: int, file: PlannedFile, done: int) -> None:
         if self.on_progress is not None:
             plan = self.plan
-            self.on_progress(RestoreProgress(index, len(plan.files), file.name, done, plan.total_bytes, {}))
+            self.on_progress(
+                RestoreProgress(index, len(plan.files), file.name, done, plan.total_bytes, dict(self.counts))
+            )

@@ -45,6 +45,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+#: Folders and collections kept in what is remembered, which Airflow wants below 64 KB.
+_REMEMBERED = 300
+
 Remember = Callable[[dict[str, Any]], None]
 OnProgress = Callable[[OperationState], None]
 Clock = Callable[[], datetime]
@@ -198,10 +201,10 @@ def _intent(
         server_folder=server_folder(destination, folder),
         started=clock(),
         ticket=operations.next_operation_id(transport, node, name).id,
-        known_folders=tuple(destination.list_folders(folder)),
+        known_folders=tuple(destination.list_folders(folder)[-_REMEMBERED:]),
         # Read before the backup: whatever is written while it runs belongs to what comes after it as well.
         mark=databases.read_mark(transport, node, name),
-        collections=databases.collection_counts(transport, node, name),
+        collections=dict(sorted(databases.collection_counts(transport, node, name).items())[:_REMEMBERED]),
         token=request.run_token or uuid.uuid4().hex,
         warnings=warnings,
     )

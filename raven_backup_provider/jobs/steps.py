@@ -8,15 +8,16 @@ from enum import IntEnum
 class Step(IntEnum):
     """Reported just before the step's work begins."""
 
-    LOCK = 1
-    READ_CATALOG = 2
-    DECIDE = 3
-    RENEW_GUARD = 4
-    READ_MARK = 5
-    START_OPERATION = 6
-    EXPORT_BEGINS = 7
-    EXPORT_HALF = 8
-    ACCEPT = 9
-    PUBLISH = 10
-    WRITE_MANIFEST = 11
-    DONE = 12
+    PREFLIGHT = 1
+    LOCK = 2
+    READ_CATALOG = 3
+    DECIDE = 4
+    RENEW_GUARD = 5
+    READ_MARK = 6
+    START_OPERATION = 7
+    EXPORT_BEGINS = 8
+    EXPORT_HALF = 9
+    ACCEPT = 10
+    PUBLISH = 11
+    WRITE_MANIFEST = 12
+    DONE = 13

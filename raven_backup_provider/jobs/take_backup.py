@@ -7,7 +7,7 @@ before leaves nothing that a catalogue lists as a restore point, and the next ru
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
@@ -15,12 +15,13 @@ from raven_backup_provider.core.chain import Decision, Situation, next_backup
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import PreflightError
 from raven_backup_provider.core.manifest import Manifest
-from raven_backup_provider.core.model import BackupKind, BackupType, DatabaseMark
+from raven_backup_provider.core.model import BackupKind, BackupType, DatabaseMark, Engine
 from raven_backup_provider.core.names import database_folder, file_name, folder_name, next_stamp
 from raven_backup_provider.jobs.accept_export import LostDeletionsError
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
+from raven_backup_provider.jobs.preflight import preflight_backup, space_problems
 from raven_backup_provider.jobs.responsible_node import Responsible, choose_node
 from raven_backup_provider.jobs.steps import Step
 from raven_backup_provider.jobs.tombstone_hold import TombstoneHold
@@ -51,16 +52,27 @@ def take_backup(
     :raises RavenBackupError: whatever went wrong; no restore point was made then.
     """
     job = ExportJob(request, transport, destination, cancellation or Cancellation(), on_step, clock)
-    name = databases.describe(transport, request.database).name
+    on_step(Step.PREFLIGHT)
+    report = preflight_backup(
+        transport,
+        destination,
+        request.database,
+        engine=Engine.STREAM,
+        key=request.key,
+        require_encryption=request.require_encryption,
+        allow_plain_for_encrypted=request.allow_plain_for_encrypted,
+        allow_reduced_record=request.allow_reduced_record,
+    )
+    name = report.database
     on_step(Step.LOCK)
     prefix = find_database_folder(destination, name) or database_folder(name)
     with destination.exclusive(prefix):
         for leftover in destination.sweep_partial(prefix):
             log.info("Removed %s, left by a run that died.", leftover)
-        return _take(job, name, prefix)
+        return _take(job, name, prefix, report.warnings)
 
 
-def _take(job: ExportJob, name: str, prefix: str) -> BackupResult:
+def _take(job: ExportJob, name: str, prefix: str, warnings: Sequence[str]) -> BackupResult:
     job.on_step(Step.READ_CATALOG)
     catalog = read_catalog(job.destination, prefix, job.request.signing_key)
     found = _made_by_this_run(job, catalog)
@@ -68,7 +80,7 @@ def _take(job: ExportJob, name: str, prefix: str) -> BackupResult:
         return found
     chain = catalog.newest_chain
     responsible = choose_node(job.transport, name, chain.newest if chain else None)
-    hold = TombstoneHold(job.transport, responsible.node, name, job.request.guard_mode)
+    hold = TombstoneHold(job.transport, responsible.node, name, job.request.guard_mode, warnings)
     job.on_step(Step.DECIDE)
     decision, mark = _decide(job, catalog, responsible, name, hold)
     if decision.unchanged and decision.previous is not None and chain is not None:
@@ -98,7 +110,6 @@ def _decide(
 ) -> tuple[Decision, DatabaseMark]:
     request, recorded = job.request, _recorded_guard(catalog)
     mark = databases.read_mark(job.transport, responsible.node, name)
-    _refuse_plain_text(request, mark)
     decision = next_backup(
         Situation(
             requested=request.kind,
@@ -123,17 +134,6 @@ def _recorded_guard(catalog: Catalog) -> int | None:
     return guard.task_id if guard else None
 
 
-def _refuse_plain_text(request: BackupRequest, mark: DatabaseMark) -> None:
-    if mark.encrypted and request.key is None and not request.allow_plain_for_encrypted:
-        raise PreflightError(
-            f"The backup of {mark.name}",
-            [
-                "the database is encrypted, and without an encryption key its backup would be plain text. Configure the key "
-                "(encryption_key_conn_id, made with `raven-backup generate-key`), or allow plain text explicitly."
-            ],
-        )
-
-
 def _prepare_full(
     job: ExportJob, catalog: Catalog, responsible: Responsible, name: str, hold: TombstoneHold
 ) -> DatabaseMark:
@@ -153,6 +153,7 @@ def _export(
     mark: DatabaseMark,
     hold: TombstoneHold,
 ) -> BackupResult:
+    _require_space(job, catalog, decision)
     now = job.clock()
     started = next_stamp(now, catalog.newest_stamp(now))
     name = file_name(started, decision.kind, BackupType.LOGICAL, encrypted=job.request.key is not None)
@@ -163,6 +164,15 @@ def _export(
     result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold))
     log.info("Made %s: %s bytes, SHA-256 %s.", result.key, result.manifest.file.size, result.manifest.file.sha256)
     return result
+
+
+def _require_space(job: ExportJob, catalog: Catalog, decision: Decision) -> None:
+    """A full will be about as large as the last one; better to say so now than after an hour."""
+    fulls = [p.manifest.file.size for p in catalog.points() if p.manifest.kind is BackupKind.FULL]
+    if decision.kind is BackupKind.FULL and fulls:
+        problems = space_problems(job.destination.identity, job.destination.free_bytes(), fulls[-1])
+        if problems:
+            raise PreflightError(f"The full backup of {job.request.database}", problems)
 
 
 def _folder_of(catalog: Catalog, previous: Manifest | None) -> str | None:

@@ -8,6 +8,7 @@ past can go; a guard that another chain created meanwhile is adopted as it is.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from raven_backup_provider.core.errors import ClearanceError
 from raven_backup_provider.core.model import GuardMode, GuardState
@@ -20,10 +21,13 @@ log = logging.getLogger(__name__)
 class TombstoneHold:
     """The hold of one database on one node."""
 
-    def __init__(self, transport: Transport, node: Node, database: str, mode: GuardMode) -> None:
+    def __init__(
+        self, transport: Transport, node: Node, database: str, mode: GuardMode, warnings: Sequence[str] = ()
+    ) -> None:
         self._transport, self._node, self._database, self._mode = transport, node, database, mode
         self._task_id: int | None = None
-        self.warnings: list[str] = []
+        #: For the manifest: those given, and what is found about the guard.
+        self.warnings: list[str] = list(warnings)
 
     def state(self, task_id: int) -> GuardState | None:
         """The task as it holds tombstones now; None if it is gone, holds nothing, or may not be looked at."""

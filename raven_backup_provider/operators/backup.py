@@ -49,6 +49,8 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         empty: no limit. (templated)
     :param require_encryption: fail where the file would not be encrypted. (templated)
     :param allow_plain_text: write plain text from an encrypted database; refused otherwise. (templated)
+    :param allow_reduced_record: engine ``stream`` only: accept a certificate below database Admin, whose backups silently
+        lack connection strings, backup tasks, ETL and replication; refused otherwise. (templated)
     :param deferrable: engine ``server`` only: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: engine ``server`` only: seconds between two looks at the server's operation.
     """
@@ -69,6 +71,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         "max_read_ops_per_second",
         "require_encryption",
         "allow_plain_text",
+        "allow_reduced_record",
     )
     #: ``backup`` (logical) or ``snapshot``.
     backup_type = "backup"
@@ -89,6 +92,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         max_read_ops_per_second: int | str | None = None,
         require_encryption: bool | str = False,
         allow_plain_text: bool | str = False,
+        allow_reduced_record: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,6 +109,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         self.max_read_ops_per_second = max_read_ops_per_second
         self.require_encryption = require_encryption
         self.allow_plain_text = allow_plain_text
+        self.allow_reduced_record = allow_reduced_record
         self.outlets = [*self.outlets, backup_alias()]
 
     def work(self, context: Context) -> dict[str, Any]:

@@ -39,8 +39,6 @@ def stream_request(operator: RavenDBBackupOperator, keys: Keys, run_token: str) 
 
     :raises ConfigurationError: an argument has a value it cannot have.
     """
-    if switch(operator.require_encryption, "require_encryption") and keys.encryption is None:
-        raise ConfigurationError("require_encryption is set, but no encryption_key_conn_id is given.")
     days = positive(operator.max_chain_age_days, "max_chain_age_days")
     length = positive(operator.max_chain_length, "max_chain_length")
     return BackupRequest(
@@ -52,7 +50,9 @@ def stream_request(operator: RavenDBBackupOperator, keys: Keys, run_token: str) 
         key=keys.encryption,
         signing_key=keys.signing,
         run_token=run_token,
+        require_encryption=switch(operator.require_encryption, "require_encryption"),
         allow_plain_for_encrypted=switch(operator.allow_plain_text, "allow_plain_text"),
+        allow_reduced_record=switch(operator.allow_reduced_record, "allow_reduced_record"),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raven_backup_provider.core import errors
-from raven_backup_provider.raven.licence_flags import flag_of_refusal
+from raven_backup_provider.raven.licence_flags import flag_of_refusal, remedy
 from raven_backup_provider.raven.redaction import redact
 
 _LONGEST_MESSAGE = 600
@@ -210,8 +210,7 @@ def _licence(answer: ErrorAnswer, told: ServerComplaint, _: Identity | None) -> 
         return None
     flag = flag_of_refusal(told.message, told.limit_type)
     return errors.LicenceError(
-        f"{_where(answer)}: the server's licence lacks {flag}: {_short(told.message)} A licence with {flag} is needed; "
-        "logical backups with the stream engine need none.",
+        f"{_where(answer)}: the server's licence refuses it ({flag}): {_short(told.message)} {remedy(flag)}",
         flag,
     )
 

@@ -7,7 +7,7 @@ not said by its end: after a kill 7.1 and 6.2 end it cleanly, so the operation's
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from raven_backup_provider.core.model import Compression
@@ -70,9 +70,11 @@ def open_export(
     compression: Compression = Compression.ZSTD,
     max_read_ops_per_second: int | None = None,
     chunk_size: int = 1 << 20,
+    on_open: Callable[[Callable[[], None]], None] | None = None,
 ) -> Iterator[Iterator[bytes]]:
     """Start an export; inside the block, iterate over its body. Leaving early drops the connection, which cancels it.
 
+    :param on_open: is handed what ends a read under way from another thread or a signal handler.
     :param start_etag: first etag to export (inclusive), 0 for a full.
     :param start_raft_index: first raft index of compare-exchange values and identities; None: all of them.
     """
@@ -84,4 +86,6 @@ def open_export(
     body = export_body(compression=compression, max_read_ops_per_second=max_read_ops_per_second)
     path = database_path(database, "smuggler/export")
     with t.stream("POST", path, body, params, node=node, database=database) as response:
+        if on_open is not None:
+            on_open(response.abort)
         yield response.chunks(chunk_size)

@@ -26,14 +26,18 @@ _BY_WORDS = (
     ("default configuration for revisions", "CanSetupDefaultRevisionsConfiguration"),
     ("read-only certificate", "HasReadOnlyCertificates"),
     ("read only certificate", "HasReadOnlyCertificates"),
+    ("subscriptions per cluster", "MaxNumberOfSubscriptionsPerCluster"),
+    ("subscriptions per database", "MaxNumberOfSubscriptionsPerDatabase"),
 )
+
+# What the stream engine does without any licence.
+_STREAM_HELPS = frozenset({PERIODIC_BACKUP, SNAPSHOT_BACKUPS, ENCRYPTED_BACKUPS, CLOUD_BACKUPS})
 
 _BY_LIMIT = {
     "PeriodicBackup": PERIODIC_BACKUP,
     "SnapshotBackup": SNAPSHOT_BACKUPS,
     "CloudBackup": CLOUD_BACKUPS,
     "ServerWideBackups": SERVER_WIDE_BACKUPS,
-    "RevisionsConfiguration": "CanSetupDefaultRevisionsConfiguration",
 }
 
 
@@ -44,3 +48,12 @@ def flag_of_refusal(message: str, limit_type: str) -> str:
         if part in words:
             return flag
     return _BY_LIMIT.get(limit_type) or limit_type or "unknown"
+
+
+def remedy(flag: str) -> str:
+    """What helps against a refusal for that flag."""
+    if flag in _STREAM_HELPS:
+        return f"A licence with {flag} is needed; logical backups with the stream engine, encrypted or not, need none."
+    return (
+        f"A licence with more of {flag} is needed." if flag.startswith("Max") else f"A licence with {flag} is needed."
+    )

@@ -6,6 +6,7 @@ bundles) have no influence: what is configured is what is used. Every wait has a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -95,8 +96,14 @@ class StreamedResponse:
                 return
             yield data
 
+    def abort(self) -> None:
+        """End a read that is under way, from another thread or a signal handler; the reader gets an error or an early end."""
+        # close() would wait for the very read it is to end. An older urllib3 cannot do it; or the answer has been read.
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            self._response.shutdown()
+
     def close(self) -> None:
-        """Drop the connection; the server then cancels what it was sending. Safe from another thread."""
+        """Drop the connection; the server then cancels what it was sending."""
         self._response.close()
 
 

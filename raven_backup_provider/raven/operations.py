@@ -102,7 +102,7 @@ def next_operation_id(t: Transport, node: Node, database: str) -> Operation:
     """
     told = t.get(database_path(database, "operations/next-operation-id"), node=node, database=database)
     tag = str(told.get("NodeTag") or node.tag)
-    if node.tag and tag != node.tag:
+    if node.tag not in ("", "?", tag):  # "?": a fresh server gets its tag with its first database
         raise ConfigurationError(
             f"{node.url} answered as node {tag}, not {node.tag}: a load balancer? Backups need every node's own URL."
         )

@@ -62,6 +62,8 @@ def started_operation(t: Transport, told: Any, node: Node, database: str | None)
         tag = str(told.get("OperationNodeTag") or told.get("ResponsibleNode") or node.tag)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ServerError(f"{node.url} started an operation but did not say which: {str(told)[:200]}") from None
+    if node.tag in ("", "?"):  # a fresh server gets its tag with its first database
+        return Operation(number, Node(tag, node.url), database)
     return Operation(number, node if tag == node.tag else t.node(tag), database)
 
 

@@ -75,7 +75,7 @@ def ravendb_counts(summary: ExportSummary) -> dict[str, int]:
 
 def fill(server: RavenServer, database: str) -> None:
     """Some of everything, with the odd cases of each."""
-    data.configure_revisions(server, database, {"Things": 5})
+    data.configure_revisions(server, database, {"Things": 2})
     rows = [(f"things/{n}", {"N": n, "T": 'é日本😀"]}]}', "@metadata": {"@collection": "Things"}}) for n in range(30)]
     data.put_documents(server, database, rows)
     data.put_documents(server, database, [(key, {**row, "N": -1}) for key, row in rows[:10]])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.sandbox import RavenServer, data
+from raven_backup_provider.core.errors import PreflightError
 from raven_backup_provider.core.manifest import CompareExchangeEntry, dump
 from raven_backup_provider.core.model import BackupKind, GuardMode, RequestedKind
 from raven_backup_provider.jobs.backup_request import BackupResult
@@ -335,7 +336,7 @@ def _take(backups: Backups, mode: GuardMode) -> BackupResult:
     return backups.take(guard_mode=mode)
 
 
-def test_a_certificate_below_admin_takes_fulls_only_and_the_manifest_says_so(
+def test_a_certificate_below_admin_is_refused_or_takes_fulls_only_and_the_manifest_says_so(
     raven71_tls: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
     from raven_backup_provider.raven.certificate import ClientCertificate
@@ -345,9 +346,12 @@ def test_a_certificate_below_admin_takes_fulls_only_and_the_manifest_says_so(
     certificate = raven71_tls.client_certificate("writer", permissions={name: "ReadWrite"})
     mine = ClientCertificate.from_pem_file(certificate.pem)
     backups = Backups(raven71_tls, name, tmp_path, transport_settings=settings_of(raven71_tls, certificate=mine))
-    first = backups.take()
+    with pytest.raises(PreflightError, match="silently lack connection strings"):
+        backups.take()
+    assert backups.files() == []
+    first = backups.take(allow_reduced_record=True)
     put_some(raven71_tls, name, 1)
-    second = backups.take()
+    second = backups.take(allow_reduced_record=True)
     assert [r.manifest.kind for r in (first, second)] == [BackupKind.FULL, BackupKind.FULL]
     assert "no tombstone guard stood when" in second.manifest.reason
     for result in (first, second):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from demo.sandbox import RavenServer, data
 from raven_backup_provider.core.errors import (
+    ConfigurationError,
     InterruptedBackupError,
     OperationCanceledError,
     RavenBackupError,
@@ -70,6 +72,29 @@ def test_an_encrypted_chain_restores_with_its_key(
     target = database(sealed_chain.server, "restored", create=False)
     restore(sealed_chain, target, mode)
     assert documents(sealed_chain.server, target) == {f"items/{n}" for n in range(1, 9)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_encrypted_chain_restores_over_tls(
+    raven71_tls: RavenServer, sealed_chain: Backups, database: MakeDatabase, mode: RestoreMode
+) -> None:
+    target = database(raven71_tls, "restored", create=False)
+    secured = dataclasses.replace(sealed_chain, server=raven71_tls)
+    restore(secured, target, mode)
+    assert documents(raven71_tls, target) == {f"items/{n}" for n in range(1, 9)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_server_that_never_had_a_database_can_be_restored_to(plain_chain: Backups, mode: RestoreMode) -> None:
+    """After a disaster the new server is fresh; it does not even have its node tag yet."""
+    with RavenServer("7.1.5") as fresh:
+        restore(dataclasses.replace(plain_chain, server=fresh), "restored", mode)
+        assert documents(fresh, "restored") == {f"items/{n}" for n in range(1, 9)}
+
+
+def test_skipping_indexes_is_refused_where_it_cannot_be_done(plain_chain: Backups) -> None:
+    with pytest.raises(ConfigurationError, match="skip_indexes"):
+        restore(plain_chain, "never", RestoreMode.STREAM, options=RestoreOptions(skip_indexes=True))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -216,15 +241,15 @@ def test_a_cancelled_server_restore_is_killed_on_the_server(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_two_restores_at_once_to_one_name_make_one_database(
-    plain_chain: Backups, database: MakeDatabase, mode: RestoreMode
+    plain_chain: Backups, any_raven: RavenServer, database: MakeDatabase, mode: RestoreMode
 ) -> None:
-    """On 6.2 and 7.1 the loser's clean-up would delete the winner's database."""
-    target = database(plain_chain.server, "contested", create=False)
+    """RavenDB lets both run, and the loser's clean-up can delete the winner's database."""
+    target = database(any_raven, "contested", create=False)
     outcomes: list[object] = []
     barrier = threading.Barrier(2)
 
     def one() -> None:
-        with Transport(settings_of(plain_chain.server)) as transport:
+        with Transport(settings_of(any_raven)) as transport:
             plan = plan_restore(plain_chain.destination, plain_chain.database, target=target, mode=mode)
             barrier.wait()
             try:
@@ -238,7 +263,7 @@ def test_two_restores_at_once_to_one_name_make_one_database(
     for thread in threads:
         thread.join()
     assert sum(isinstance(one, RestoreResult) for one in outcomes) == 1, outcomes
-    assert documents(plain_chain.server, target) == {f"items/{n}" for n in range(1, 9)}
+    assert documents(any_raven, target) == {f"items/{n}" for n in range(1, 9)}
 
 
 def test_starting_and_finishing_may_happen_in_two_processes(plain_chain: Backups, database: MakeDatabase) -> None:
@@ -258,8 +283,6 @@ def test_starting_and_finishing_may_happen_in_two_processes(plain_chain: Backups
 
 
 def test_a_server_restore_of_a_destination_without_server_path_is_refused(plain_chain: Backups) -> None:
-    from raven_backup_provider.core.errors import ConfigurationError
-
     with pytest.raises(ConfigurationError, match="server_path"):
         plan_restore(FolderDestination(plain_chain.root), plain_chain.database, target="x", mode="server")
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,11 @@ from raven_backup_provider.core.errors import (
     DatabaseBusyError,
     RestoreOutcomeUnknownError,
     RestoreRefusedError,
+    ServerUnavailableError,
 )
 from raven_backup_provider.jobs.restore_plan import plan_restore
 from raven_backup_provider.jobs.restore_server import start_server_restore
-from raven_backup_provider.raven import databases
+from raven_backup_provider.raven import databases, restores
 from raven_backup_provider.raven.restore_reservation import reservation_name, reserved
 from raven_backup_provider.raven.transport import Transport
 from tests.support.backups import Backups, put_some, settings_of
@@ -168,6 +170,29 @@ def test_a_database_created_by_somebody_else_after_the_kill_is_not_taken_for_our
     assert server_restore.count() == 0
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_lost_answer_is_looked_into_and_nothing_is_sent_twice(
+    server_restore: Restore, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    send = restores.start_restore
+
+    def lose_the_answer(*arguments: Any, **more: Any) -> None:
+        if arrived:
+            send(*arguments, **more)
+        raise RestoreOutcomeUnknownError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restores, "start_restore", lose_the_answer)
+        if arrived:
+            server_restore.retried()
+        else:
+            with pytest.raises(ServerUnavailableError, match="nothing was started"):
+                server_restore.retried()
+    if not arrived:
+        server_restore.retried()
+    assert server_restore.count() == 1
+
+
 def test_a_retry_for_another_target_is_refused(server_restore: Restore) -> None:
     server_restore.killed("after 1")
     server_restore.target += "-other"
@@ -204,6 +229,24 @@ def test_a_server_killed_in_the_middle_leaves_a_database_that_the_retry_drops_an
         server.kill()
         server.start()
         assert server.get_json("/admin/databases", params={"name": "restored"})["DatabaseState"] == "RestoreInProgress"
+        restore.retried()
+
+
+def test_an_import_cut_by_the_servers_death_is_begun_anew(tmp_path: Path) -> None:
+    with RavenServer("7.1.5") as server:
+        data.create_database(server, "large")
+        data.fill(server, "large", DOCUMENTS)
+        backups = Backups(server, "large", tmp_path / "backups")
+        backups.take()
+        put_some(server, "large", start=1_000_000)
+        backups.take()
+        restore = Restore(backups, "restored", "stream", tmp_path / "memory.json")
+        with pytest.raises(ServerUnavailableError):
+            restore_with_memory(
+                **restore._arguments(), memory=restore.memory, on_progress=lambda _: server.running and server.kill()
+            )
+        server.start()
+        assert "restored" in data.database_names(server)  # half made, and nobody was there to drop it
         restore.retried()
 
 

@@ -168,6 +168,19 @@ def test_the_flag_comes_from_the_limit_where_the_words_say_nothing(limit: str, f
     assert error.flag == flag
 
 
+def test_a_refusal_for_a_backup_feature_names_what_needs_no_licence() -> None:
+    snapshot = error_of_answer(answer_of(recorded("7.1.5", "licence: snapshot"), "shop"))
+    assert "stream engine" in str(snapshot)
+    words = "The maximum number of subscriptions per cluster cannot exceed the limit of: 15"
+    said = ravendb_says(
+        402, "Raven.Client.Exceptions.Commercial.LicenseLimitException", words, LimitType="Subscriptions"
+    )
+    full = error_of_answer(answer_of(said, "shop"))
+    assert isinstance(full, errors.LicenceError)
+    assert full.flag == "MaxNumberOfSubscriptionsPerCluster"
+    assert "stream engine" not in str(full)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def restore_with_memory(
     key: str | None = None,
     point: str | None = None,
     die: str = "never",
+    on_progress: Callable[[RestoreProgress], object] | None = None,
 ) -> RestoreResult:
     """Restore as an operator does: the stored plan first, and every state stored before going on."""
     what, _, number = die.partition(" ")
@@ -62,7 +64,9 @@ def restore_with_memory(
         memory.write_text(json.dumps(state))
         die_at("after", counted["remember"])
 
-    def progress(_: RestoreProgress) -> None:
+    def progress(seen: RestoreProgress) -> None:
+        if on_progress is not None:
+            on_progress(seen)
         counted["progress"] += 1
         die_at("progress", counted["progress"])
 

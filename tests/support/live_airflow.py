@@ -120,6 +120,9 @@ class LiveAirflow:
 
     def clear(self, run: Run) -> None:
         """What the button in the user interface does."""
+        if self.task(run)["state"] in ("success", "failed"):
+            # Cleared in the moment between the task's end and the run's, the run would end and nothing be done again.
+            eventually(lambda: self._call("GET", self._path(run))["state"] in ("success", "failed"), 30)
         body = {"dry_run": False, "dag_run_id": run.run_id, "only_failed": False, "task_ids": [TASK]}
         self._call("POST", f"dags/{quote(run.dag_id)}/clearTaskInstances", json=body)
 
