@@ -70,7 +70,7 @@ with DAG(
         "compression": Param(
             "zstd",
             type="string",
-            enum=["zstd", "gzip", "none"],
+            enum=["zstd", "gzip"],
             title="Compression",
             section="More",
             description="Of the file.",

@@ -83,7 +83,7 @@ with DAG(
         "compression": Param(
             "zstd",
             type="string",
-            enum=["zstd", "gzip", "none"],
+            enum=["zstd", "gzip"],
             title="Compression",
             section="More",
             description="Of the file.",

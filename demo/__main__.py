@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nStopped.", file=sys.stderr)
         return 128 + ended.number
     except (DemoError, SandboxError) as error:
-        print(f"\nThe demo failed.\n{error}", file=sys.stderr)
+        print(f"\nThe demo failed; everything it started is stopped.\n{error}", file=sys.stderr)
         return 1
 
 

@@ -283,7 +283,9 @@ def configure_revisions(server: Endpoint, database: str, collections: Mapping[st
     server.call("POST", path(database, "admin/revisions/config"), json=body)
 
 
-def configure_expiration(server: Endpoint, database: str, *, disabled: bool, frequency_seconds: int = 36 * 3600) -> None:
+def configure_expiration(
+    server: Endpoint, database: str, *, disabled: bool, frequency_seconds: int = 36 * 3600
+) -> None:
     """Switch the deletion of expired documents on or off."""
     body = {"Disabled": disabled, "DeleteFrequencyInSec": frequency_seconds}
     server.call("POST", path(database, "admin/expiration/config"), json=body)

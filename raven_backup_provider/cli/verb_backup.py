@@ -141,7 +141,7 @@ def _server(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
 
     unusable = [
         f"--{name.replace('_', '-')}"
-        for name in ("compression", "guard", "max_chain_length", "max_chain_age", "allow_plain", "allow_reduced_record")
+        for name in ("compression", "guard", "max_chain_length", "max_chain_age", "allow_plain")
         if getattr(arguments, name)
     ]
     if unusable:
@@ -157,6 +157,7 @@ def _server(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
         max_read_ops=arguments.max_read_ops,
         reason="asked for on the command line",
         run_token=arguments.run_token,
+        allow_reduced_record=arguments.allow_reduced_record,
     )
     destination = clients.open_destination(arguments)
     with clients.open_transport(arguments) as transport:

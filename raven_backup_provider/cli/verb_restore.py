@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--enable-ongoing-tasks", action="store_true", help="leave ETL, replication and backup tasks enabled"
     )
-    group.add_argument("--skip-indexes", action="store_true", help="restore without indexes")
+    group.add_argument("--skip-indexes", action="store_true", help="restore without indexes (mode server)")
     group.add_argument(
         "--keep-guard", action="store_true", help="keep our tombstone guard task in the restored database"
     )

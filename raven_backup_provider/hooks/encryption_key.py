@@ -6,8 +6,6 @@ encrypted, masked in logs, and in no DAG file, template field or XCom.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from airflow.sdk import BaseHook
@@ -15,9 +13,7 @@ from airflow.sdk.log import mask_secret
 
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import EncryptionKeyError
-
-#: Bytes; a shorter HMAC key could be guessed.
-SHORTEST_SIGNING_KEY = 32
+from raven_backup_provider.core.signing import signing_key_from_base64
 
 
 class RavenDBBackupKeyHook(BaseHook):
@@ -59,15 +55,9 @@ class RavenDBBackupKeyHook(BaseHook):
         """
         text = self._password()
         try:
-            raw = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
-        if len(raw) < SHORTEST_SIGNING_KEY:
-            raise EncryptionKeyError(
-                f"Connection {self.backup_key_conn_id!r}: its password must be the base64 text of at least "
-                f"{SHORTEST_SIGNING_KEY} bytes. `raven-backup generate-key` prints one."
-            )
-        return raw
+            return signing_key_from_base64(text)
+        except EncryptionKeyError as error:
+            raise EncryptionKeyError(f"Connection {self.backup_key_conn_id!r}: {error}") from None
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the password is a usable key; says its fingerprint, which manifests carry, never the key."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from raven_backup_provider.core.encryption import EncryptionKey
+from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import ChainLimits, Compression, GuardMode, RequestedKind
 
@@ -40,6 +41,10 @@ class BackupRequest:
     require_encryption: bool = False
     allow_plain_for_encrypted: bool = False
     allow_reduced_record: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compression is Compression.NONE:
+            raise ConfigurationError("RavenDB exports with zstd or gzip only; choose one of them as compression.")
 
 
 class Outcome(str, Enum):

@@ -38,7 +38,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         own format. Engine ``server`` needs a licence for it. (templated)
     :param signing_key_conn_id: Connection whose password is the base64 key (32 bytes or more) that signs manifests.
         (templated)
-    :param compression: ``zstd``, ``gzip`` or ``none``; engine ``stream`` only. (templated)
+    :param compression: ``zstd`` or ``gzip``; engine ``stream`` only. (templated)
     :param tombstone_guard: how deletions survive until the next incremental: ``task`` adds a disabled backup task to the
         database, ``require-existing`` relies on one that is there, ``none`` takes fulls only. (templated)
     :param max_chain_length: files in one chain, its full included, before a new full is taken; empty: no limit. (templated)

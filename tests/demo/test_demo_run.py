@@ -109,5 +109,5 @@ def _command_of(pid: str) -> str | None:
         environment = Path("/proc", pid, "environ").read_bytes().decode(errors="replace")
     except OSError:
         return None
-    home = re.search(r"AIRFLOW_HOME=([^\0]*)", environment)
+    home = re.search(r"(?:^|\0)AIRFLOW_HOME=([^\0]*)", environment)
     return f"{command} {home.group(1) if home else ''}" if command and "-m demo" not in command else None

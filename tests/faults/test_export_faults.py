@@ -1,4 +1,4 @@
-"""An export that goes wrong anywhere leaves a clear error and nothing else: no restore point, no partial file, no running operation."""
+"""An export that goes wrong anywhere leaves a clear error and nothing else: no restore point, no partial file, nothing running."""
 
 from __future__ import annotations
 
@@ -257,7 +257,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield disk
@@ -278,18 +280,16 @@ def test_a_full_disk_is_named_and_leaves_no_restore_point(bulk: tuple[RavenServe
 
 def test_cancelling_mid_way_kills_the_operation_on_the_server_within_seconds(backups: Backups) -> None:
     cancellation = Cancellation()
-    took: list[float] = []
+    cancelled: list[float] = []
 
     def cancel() -> None:
-        begun = time.monotonic()
+        cancelled.append(time.monotonic())
         cancellation.cancel()
-        _assert_nothing_runs(backups.server, backups.database)
-        took.append(time.monotonic() - begun)
 
     with pytest.raises(InterruptedBackupError):
         backups.take(on_step=_once(Step.EXPORT_HALF, cancel), cancellation=cancellation)
-    assert took[0] < 5
     _assert_nothing_is_left(backups)
+    assert time.monotonic() - cancelled[0] < 5
     _assert_the_next_run_works(backups)
 
 

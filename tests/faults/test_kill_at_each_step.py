@@ -45,7 +45,7 @@ def test_after_an_incremental_killed_at_this_step_the_next_run_recovers(backups:
 
     (chain,) = backups.catalog().chains
     finished = step is Step.DONE
-    assert [p.key for p in chain.points][0] == first.key
+    assert chain.points[0].key == first.key
     assert len(chain.points) == (2 if finished else 1), "a file without its manifest is listed as a restore point"
     assert chain.is_complete
 

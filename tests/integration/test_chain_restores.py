@@ -23,6 +23,7 @@ from tests.support.restores import (
     by_our_server_mode,
     by_our_stream_mode,
     by_ravendb_alone,
+    restore_by_ravendb,
     restored_state,
 )
 from tests.support.rounds import ROUNDS
@@ -83,8 +84,6 @@ def test_every_point_restores_to_the_source_of_that_moment(chain: Backups, numbe
 
 
 def test_ravendb_restores_the_whole_folder_when_told_nothing_but_the_folder(chain: Backups) -> None:
-    from tests.support.restores import restore_by_ravendb
-
     folder = Path(chain.root / chain.catalog().chains[0].folder)
     restore_by_ravendb(chain.server, folder, "whole", key=chain.key)
     assert_equal(chain.states[-1], chain.state("whole"), incrementals=3)

@@ -14,6 +14,8 @@ from raven_backup_provider.core.errors import PreflightError
 from raven_backup_provider.core.manifest import CompareExchangeEntry, dump
 from raven_backup_provider.core.model import BackupKind, GuardMode, RequestedKind
 from raven_backup_provider.jobs.backup_request import BackupResult
+from raven_backup_provider.jobs.steps import Step
+from raven_backup_provider.raven.certificate import ClientCertificate
 from raven_backup_provider.raven.tombstones import GUARD_NAME
 from tests.support.backups import Backups, put_some, settings_of
 from tests.support.deletions import KINDS, came_back, delete_each_kind, fill, kept
@@ -235,8 +237,6 @@ def _run_task(server: RavenServer, database: str, task: int) -> None:
 def test_the_guard_removed_while_the_incremental_is_exported_leads_to_a_full_in_the_same_run(
     guarded71: Backups,
 ) -> None:
-    from raven_backup_provider.jobs.steps import Step
-
     server, name, guard = guarded71.server, guarded71.database, _guard_of(guarded71)
     delete_each_kind(server, name)
 
@@ -339,8 +339,6 @@ def _take(backups: Backups, mode: GuardMode) -> BackupResult:
 def test_a_certificate_below_admin_is_refused_or_takes_fulls_only_and_the_manifest_says_so(
     raven71_tls: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
-    from raven_backup_provider.raven.certificate import ClientCertificate
-
     name = database(raven71_tls, "read-write")
     put_some(raven71_tls, name)
     certificate = raven71_tls.client_certificate("writer", permissions={name: "ReadWrite"})

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from demo.sandbox import RavenServer, data
-from demo.sandbox.database_state import database_state
 from demo.sandbox.endpoint import Endpoint, open_session
 from raven_backup_provider.core.model import BackupKind
 from tests.support.backups import Backups
@@ -52,6 +51,9 @@ class Writer:
     def run(self, stop: threading.Event) -> None:
         try:
             endpoint = Endpoint(self.server.url, open_session())
+            data.put_document(
+                endpoint, self.database, f"counted/{self.name}", {"@metadata": {"@collection": "Counted"}}
+            )
             dice, numbers = random.Random(self.name), itertools.count()
             while not stop.is_set():
                 self._write(endpoint, dice, numbers)
@@ -66,8 +68,8 @@ class Writer:
         else:
             document = {"Number": number, "Text": "x" * 300, "@metadata": {"@collection": "Writes"}}
             data.put_documents(endpoint, self.database, ((i, document) for i in identifiers))
-            if dice.random() < 0.1:
-                data.increment_counter(endpoint, self.database, identifiers[0], "likes")
+            # Of a document that is never deleted; what becomes of others: test_known_differences.py.
+            data.increment_counter(endpoint, self.database, f"counted/{self.name}", "writes")
         ended = time.monotonic()
         self.writes += [Write(begun, ended, i, None if delete else number) for i in identifiers]
 
@@ -131,6 +133,10 @@ def _assert_holds_what_was_certain(
 
 
 def _numbers(server: RavenServer, database: str) -> dict[str, int]:
-    state = database_state(server, database)
-    found = (data.get_document(server, database, identifier) for identifier in state.documents)
-    return {d["@metadata"]["@id"]: d["Number"] for d in found if d is not None}
+    found: dict[str, int] = {}
+    for start in itertools.count(step=1_000):
+        page = server.get_json(data.path(database, "docs"), params={"start": start, "pageSize": 1_000})["Results"]
+        found.update({d["@metadata"]["@id"]: d["Number"] for d in page if "Number" in d})
+        if not page:
+            return found
+    raise AssertionError("unreachable")

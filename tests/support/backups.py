@@ -74,7 +74,10 @@ class Backups:
 
 def put_some(server: RavenServer, database: str, count: int = 3, start: int = 0) -> None:
     """A few documents ``items/<n>``."""
-    found = ((f"items/{n}", {"Name": f"item {n}", "@metadata": {"@collection": "items"}}) for n in range(start, start + count))
+    found = (
+        (f"items/{n}", {"Name": f"item {n}", "@metadata": {"@collection": "items"}})
+        for n in range(start, start + count)
+    )
     data.put_documents(server, database, found)
 
 

@@ -14,6 +14,8 @@ from demo.sandbox import RavenServer, data
 from demo.sandbox.comparison import RAVENDB_CHAIN_TOLERANCES, compare, compare_tolerating
 from demo.sandbox.database_state import DatabaseState, database_state
 from raven_backup_provider.core.encryption import EncryptionKey
+from raven_backup_provider.jobs.restore import run_restore
+from raven_backup_provider.jobs.restore_plan import plan_restore
 from raven_backup_provider.raven.transport import Transport
 from tests.support.backups import Backups
 
@@ -52,9 +54,6 @@ def by_ravendb_alone(backups: Backups, point: str, target: str) -> None:
 
 def _by_us(mode: str) -> Way:
     def restore(backups: Backups, point: str, target: str) -> None:
-        from raven_backup_provider.jobs.restore import run_restore
-        from raven_backup_provider.jobs.restore_plan import plan_restore
-
         destination = backups.destination
         with Transport(backups.settings) as transport:
             plan = plan_restore(

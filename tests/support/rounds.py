@@ -26,7 +26,9 @@ def round_0(server: RavenServer, database: str) -> None:
     # Two is what an unlicensed server allows, though it says so only some minutes after its start.
     data.configure_revisions(server, database, {"items": 2, "Notes": 2})
     put_items(server, database, {n: f"item {n}" for n in range(40)})
-    data.put_documents(server, database, ((f"notes/{n}", {"@metadata": {"@collection": "Notes"}, "N": n}) for n in range(10)))
+    data.put_documents(
+        server, database, ((f"notes/{n}", {"@metadata": {"@collection": "Notes"}, "N": n}) for n in range(10))
+    )
     for n in range(8):
         data.put_attachment(server, database, f"items/{n}", f"file {n}.bin", bytes([n]) * (100 + 5000 * n))
         data.increment_counter(server, database, f"items/{n}", "likes", n + 1)
@@ -44,9 +46,7 @@ def round_1(server: RavenServer, database: str) -> None:
     data.delete_attachment(server, database, "items/1", "file 1.bin")
     data.delete_counter(server, database, "items/1", "likes")
     data.delete_time_series(server, database, "items/1", "Steps")
-    data.delete_time_series(
-        server, database, "items/2", "HeartRate", _DAY, _DAY + datetime.timedelta(minutes=9)
-    )
+    data.delete_time_series(server, database, "items/2", "HeartRate", _DAY, _DAY + datetime.timedelta(minutes=9))
     data.delete_compare_exchange(server, database, "keys/0")
     put_items(server, database, {21: "changed", 22: "once", 100: "new"})
     data.put_attachment(server, database, "items/100", "late.txt", b"late")
