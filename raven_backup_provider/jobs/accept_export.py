@@ -6,6 +6,7 @@ no item in error (design section 5, step 6). The end of the decoded stream is ju
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from raven_backup_provider.core import compare_exchange
@@ -20,7 +21,7 @@ from raven_backup_provider.core.model import DatabaseMark
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_pipeline import Exported
 from raven_backup_provider.raven import databases, operations
-from raven_backup_provider.raven.operations import Operation, OperationState
+from raven_backup_provider.raven.operations import Operation, OperationState, OperationStatus
 from raven_backup_provider.raven.transport import Node, Transport
 
 #: Seconds after which an operation whose connection is gone has ended on the server (about two, measured).
@@ -54,8 +55,13 @@ def explained(transport: Transport, operation: Operation, failure: RavenBackupEr
 
     A body that is cut or makes no sense is often only the sign of it.
     """
+    deadline = time.monotonic() + SETTLES_WITHIN
     try:
-        operations.wait(transport, operation, poll_seconds=0.05, stall_seconds=SETTLES_WITHIN)
+        state = operations.read_state(transport, operation)
+        while state is not None and state.status is OperationStatus.IN_PROGRESS and time.monotonic() < deadline:
+            time.sleep(0.1)
+            state = operations.read_state(transport, operation)
+        operations.require_completed(operation, state)
     except OperationFailedError as told:
         return told
     except OperationCanceledError as told:

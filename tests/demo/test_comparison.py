@@ -15,8 +15,10 @@ import pytest
 from demo.sandbox import RavenServer, data
 from demo.sandbox.comparison import (
     EXTRA_DELETE_REVISION,
+    EXTRA_REVISION,
     LOWER_CASE_ID,
     RAVENDB_CHAIN_TOLERANCES,
+    STALE_COUNTERS_FLAG,
     STALE_TIME_SERIES_NAME,
     compare,
     compare_tolerating,
@@ -195,3 +197,19 @@ def test_a_lower_case_id_does_not_hide_other_content() -> None:
     result = compare_tolerating(left, right, RAVENDB_CHAIN_TOLERANCES)
     assert [str(line) for line in result.differences] == ["counters A/1 :: Likes: original 1, restored 2"]
     assert [line.excuse for line in result.tolerated] == [LOWER_CASE_ID]
+
+
+def test_a_stale_counters_flag_is_excused_but_never_a_missing_one() -> None:
+    flagged = replace(EMPTY, documents={"a": Document("same", (), counters_flag=True)})
+    plain = replace(EMPTY, documents={"a": Document("same")})
+    assert [line.excuse for line in compare(plain, flagged)] == [STALE_COUNTERS_FLAG]
+    assert [line.excuse for line in compare(flagged, plain)] == [None]
+
+
+def test_a_revision_added_by_a_replay_is_told_from_one_of_the_source_that_came_back() -> None:
+    kept = (Revision("A:3-source", "three", False), Revision("A:2-source", "two", False))
+    original = replace(EMPTY, revisions={"a": kept})
+    added = replace(EMPTY, revisions={"a": (Revision("A:9-copy, A:3-source", "three", False), *kept)})
+    came_back = replace(EMPTY, revisions={"a": (*kept, Revision("A:1-source", "one", False))})
+    assert [line.excuse for line in compare(original, added)] == [EXTRA_REVISION]
+    assert [line.excuse for line in compare(original, came_back)] == [None]
