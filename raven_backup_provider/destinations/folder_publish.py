@@ -20,19 +20,6 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_of_file(path: Path) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of what is stored under a path now."""
-    digest = hashlib.sha256()
-    size = 0
-    buffer = bytearray(_READ)
-    view = memoryview(buffer)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-            size += count
-    return size, digest.hexdigest()
-
-
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable. Some network file systems refuse it and need it not."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,6 +14,7 @@ from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.destinations import folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
+from raven_backup_provider.destinations.read_back import ReadBack
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ class FolderWriter:
         self._folder_mode = folder_mode
         self._partial = path.with_name(f"{_shortened(path.name)}.{secrets.token_hex(8)}{IN_PROGRESS_SUFFIX}")
         self._fd: int | None = None
+        self._read_back: ReadBack | None = None
         try:
             self._fd = self._create()
+            self._read_back = ReadBack(self._partial)
         except OSError as error:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
 
@@ -52,16 +55,19 @@ class FolderWriter:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append."""
         view = memoryview(data).cast("B")
+        fd, read_back = self._open()
         try:
             while view:
-                view = view[os.write(self._open_fd(), view) :]
+                count = os.write(fd, view)
+                read_back.written(count)
+                view = view[count:]
         except OSError as error:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
 
     def flush(self) -> None:
         """Make durable what was written so far; a delayed "disk full" or "quota" of the file system shows here."""
         try:
-            os.fsync(self._open_fd())
+            os.fsync(self._open()[0])
         except OSError as error:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
 
@@ -71,10 +77,11 @@ class FolderWriter:
         What is read back may come from the page cache: it proves what the file system holds, not what the medium will
         give back one day; that is what verifying is for.
         """
+        read_back = self._open()[1]
         self.flush()
-        self._close()
         try:
-            size, sha256 = folder_publish.sha256_of_file(self._partial)
+            size, sha256 = read_back.finish()
+            self._close()
             if (size, sha256) != (digest.size, digest.sha256):
                 raise CorruptBackupError(
                     f"What is stored of {self._where} is not what was sent: {size} bytes with SHA-256 {sha256} instead of "
@@ -102,15 +109,17 @@ class FolderWriter:
         except OSError as error:
             log.warning("The partial file %s stays behind: %s", self._partial, error)
 
-    def _open_fd(self) -> int:
-        if self._fd is None:
+    def _open(self) -> tuple[int, ReadBack]:
+        if self._fd is None or self._read_back is None:
             raise ValueError(f"the writer of {self._where} is closed")
-        return self._fd
+        return self._fd, self._read_back
 
     def _close(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+        if self._read_back is not None:
+            self._read_back.close()
 
     def __enter__(self) -> FolderWriter:
         return self
