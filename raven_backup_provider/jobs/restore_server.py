@@ -315,8 +315,10 @@ def _identified(handle: RestoreHandle, transport: Transport) -> RestoreHandle:
                 return dataclasses.replace(handle, topology_id=existing.topology_id)
             state = operations.read_state(transport, handle.operation)
         except RavenBackupError as error:
+            # Not a reason to stop looking: while the name appears nowhere, another restore to it could still be accepted.
             log.info("The restored database could not be looked at yet: %s", error)
-            return handle
+            time.sleep(0.1)
+            continue
         if state is None or state.status is not operations.OperationStatus.IN_PROGRESS:
             return handle
         time.sleep(0.1)
