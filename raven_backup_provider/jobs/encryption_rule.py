@@ -9,6 +9,12 @@ from raven_backup_provider.core.model import BackupType, Engine
 from raven_backup_provider.raven.databases import DatabaseInfo
 
 
+_NO_KEY = (
+    "encryption is required, and no key is configured. Give one (operators: encryption_key_conn_id; command line: --key-conn or "
+    "--key-file; make one with `raven-backup generate-key`)."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ServerEncryption:
     """How the server is told to encrypt.
@@ -58,7 +64,7 @@ def encryption_problems(
                 "encryption key (make one with `raven-backup generate-key`), or allow plain text explicitly."
             ]
         if require_encryption and key is None:
-            return ["encryption is required, and no key is configured."]
+            return [_NO_KEY]
         return []
     rule = server_encryption(database_encrypted=info.encrypted, backup_type=backup_type, key_given=key is not None)
     if not require_encryption or rule.encrypted:
@@ -68,4 +74,4 @@ def encryption_problems(
             f"encryption is required, but a snapshot of '{info.name}' cannot be encrypted, because the database is not. Take a "
             "logical backup with a key, or encrypt the database."
         ]
-    return ["encryption is required, and no key is configured."]
+    return [_NO_KEY]

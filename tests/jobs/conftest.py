@@ -34,7 +34,7 @@ def _chain(server: RavenServer, root: Path, name: str, key: EncryptionKey | None
     return backups
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain_chain(raven71: RavenServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
     """A plain chain of three files on 7.1.5; do not change its folder."""
     backups = _chain(raven71, tmp_path_factory.mktemp("plain"), f"jobs-plain-{os.getpid()}")
@@ -42,7 +42,7 @@ def plain_chain(raven71: RavenServer, tmp_path_factory: pytest.TempPathFactory) 
     data.delete_database(raven71, backups.database)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sealed_chain(raven71: RavenServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
     """An encrypted chain of three files on 7.1.5, the full larger than one encrypted block; do not change its folder."""
     name = f"jobs-sealed-{os.getpid()}"

@@ -1,4 +1,7 @@
-"""Fixtures for real RavenDB servers: started when a test first asks, shared by the whole session, stopped at its end.
+"""Fixtures for real RavenDB servers: started when a test first asks, shared by the tests of one file, stopped at its end.
+
+Not by the whole session: unlicensed servers enforce more of their licence after some minutes, and count subscriptions wrong once
+some dozens of databases have come and gone.
 
 A test that kills, restarts or reconfigures a server starts its own with `RavenServer`; these are shared.
 """
@@ -20,28 +23,28 @@ MakeDatabase = Callable[..., str]
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raven71() -> Iterator[RavenServer]:
     """RavenDB 7.1.5 over HTTP."""
     with RavenServer("7.1.5") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raven62() -> Iterator[RavenServer]:
     """RavenDB 6.2.4 over HTTP."""
     with RavenServer("6.2.4") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raven54() -> Iterator[RavenServer]:
     """RavenDB 5.4.207 over HTTP."""
     with RavenServer("5.4.207") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raven71_tls() -> Iterator[RavenServer]:
     """RavenDB 7.1.5 over HTTPS with client certificates; its `session` is the cluster admin's."""
     with RavenServer("7.1.5", tls=True) as server:
