@@ -8,7 +8,6 @@ from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.model import BackupType, Engine
 from raven_backup_provider.raven.databases import DatabaseInfo
 
-
 _NO_KEY = (
     "encryption is required, and no key is configured. Give one (operators: encryption_key_conn_id; command line: --key-conn or "
     "--key-file; make one with `raven-backup generate-key`)."
