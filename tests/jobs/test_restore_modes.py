@@ -240,7 +240,7 @@ def test_a_cancelled_server_restore_is_killed_on_the_server(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_two_restores_at_once_to_one_name_make_one_database(
+def test_two_restores_at_once_to_one_name_never_both_succeed(
     plain_chain: Backups, any_raven: RavenServer, database: MakeDatabase, mode: RestoreMode
 ) -> None:
     """RavenDB lets both run, and the loser's clean-up can delete the winner's database."""
@@ -263,7 +263,7 @@ def test_two_restores_at_once_to_one_name_make_one_database(
     for thread in threads:
         thread.join()
     winners = sum(isinstance(one, RestoreResult) for one in outcomes)
-    assert winners <= 1, outcomes  # both may give way to each other: nothing is lost then, and both can be retried
+    assert winners <= 1, outcomes  # none is allowed too: seen twice under load, not yet understood
     if winners:
         assert documents(any_raven, target) == {f"items/{n}" for n in range(1, 9)}
 
