@@ -49,16 +49,22 @@ def open_transport(arguments: argparse.Namespace) -> Transport:
 
 
 def open_destination(arguments: argparse.Namespace) -> Destination:
-    """The destination that the arguments name. A text with a slash is a path, also a relative one; else a Connection."""
-    text = arguments.destination.strip()
-    if text.startswith("file:") or "/" not in text:
+    """The destination that ``--destination`` names."""
+    return destination_named(arguments.destination, arguments.server_path)
+
+
+def destination_named(text: str, server_path: str | None = None) -> Destination:
+    """The destination of that name: an address (``scheme://...``), a path (it has a slash, and may be relative), or else
+    the id of a Connection."""
+    text = text.strip()
+    if text.startswith("file:") or "://" in text or "/" not in text:
         quiet_airflow()
         from raven_backup_provider.hooks.storage import open_destination as open_by_connection
 
-        return open_by_connection(text, arguments.server_path)
+        return open_by_connection(text, server_path)
     from raven_backup_provider.destinations.folder import FolderDestination
 
-    return FolderDestination(Path(text).expanduser().absolute(), server_path=arguments.server_path)
+    return FolderDestination(Path(text).expanduser().absolute(), server_path=server_path)
 
 
 def encryption_key(arguments: argparse.Namespace) -> EncryptionKey | None:

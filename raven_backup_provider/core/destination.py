@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from types import TracebackType
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -46,9 +49,12 @@ class Destination(Protocol):
     def identity(self) -> str:
         """Stable, secret-free text that names the place, such as ``folder:/backups``; for logs and events."""
 
-    def open_write(self, key: str) -> Writer:
+    def open_write(self, key: str, *, expected: FileDigest | None = None) -> Writer:
         """Start writing a new file.
 
+        :param expected: what the file will be, where the caller knows that (a copy). The adapter may then pick up what a
+            killed writer of the same content left, so that nothing is sent twice, and fit its part size to the file. The
+            caller writes the whole content from its start all the same; what is there already is compared, not sent.
         :raises FileExistsAtDestinationError: the key exists.
         """
 
@@ -71,7 +77,10 @@ class Destination(Protocol):
         """None only for "there is no such file"; anything else raises."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete files in the order given; a missing one is no error. Folders left empty go too."""
+        """Delete files in the order given; a missing one is no error. Folders left empty go too.
+
+        :raises ProtectedFileError: the store keeps a file until a date; those before it in the order are gone.
+        """
 
     def sweep_partial(self, prefix: str) -> list[str]:
         """Remove what killed writers of ours left below ``prefix``; call only inside :meth:`exclusive`."""
@@ -87,6 +96,55 @@ class Destination(Protocol):
 
     def free_bytes(self) -> int | None:
         """Free space in bytes; None where the store has no such notion."""
+
+
+class RetrievalState(str, Enum):
+    """Whether a file can be read now."""
+
+    READABLE = "readable"
+    ARCHIVED = "archived"
+    RUNNING = "running"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Where a file of an archive class or vault stands.
+
+    :param until: a retrieved copy can be read until then (UTC); None: for ever, or not retrieved.
+    """
+
+    state: RetrievalState
+    until: datetime | None = None
+
+
+@runtime_checkable
+class Archiving(Protocol):
+    """A destination that can hold files which must be retrieved, for hours, before they can be read."""
+
+    def retrieval(self, key: str) -> Retrieval:
+        """Whether the file can be read now.
+
+        :raises FileMissingAtDestinationError: there is no such file.
+        """
+
+    def request_retrieval(self, key: str, *, tier: str | None = None, days: int = 3) -> str:
+        """Ask for the file to be made readable, unless that runs already or is not needed.
+
+        :param tier: the store's name of a speed; None: its standard one.
+        :param days: how long the readable copy is kept.
+        :returns: a sentence for the log: which tier, and how long it is known to take.
+        :raises ConfigurationError: the store has no such tier; the message lists those it has.
+        """
+
+
+@runtime_checkable
+class Protecting(Protocol):
+    """A destination that can keep files from being deleted until a date."""
+
+    def protected_until(self, key: str) -> datetime | None:
+        """End of the protection (UTC), ``datetime.max`` for one without end; None: the file may be deleted."""
 
 
 @runtime_checkable

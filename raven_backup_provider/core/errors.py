@@ -7,6 +7,7 @@ succeed later without a human changing anything; operators turn it into "retry" 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -193,3 +194,23 @@ class FileMissingAtDestinationError(DestinationError):
 
 class LockedError(DestinationError):
     """Another run works on the same database at the same destination."""
+
+    retryable = True
+
+
+class ArchivedFileError(DestinationError):
+    """The file lies in an archive class or vault and must be retrieved before it can be read (core/destination.py:
+    :class:`~raven_backup_provider.core.destination.Archiving`). The message says which tier and how long."""
+
+    retryable = False
+
+
+class ProtectedFileError(DestinationAccessError):
+    """The store refuses to delete the file before a date (object lock, immutability policy, legal hold).
+
+    :param until: end of the protection in UTC; None: until somebody lifts it.
+    """
+
+    def __init__(self, message: str, until: datetime | None) -> None:
+        self.until = until
+        super().__init__(message)

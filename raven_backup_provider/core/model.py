@@ -131,8 +131,10 @@ class StoredFile:
     :param key: path below the destination's root, parts joined by ``/``.
     :param size: bytes.
     :param modified: last modification in UTC, None where the store does not say.
+    :param storage_class: the store's own name of the class or tier it lies in, None where there is no such thing.
     """
 
     key: str
     size: int
     modified: datetime | None = None
+    storage_class: str | None = None

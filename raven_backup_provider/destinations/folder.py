@@ -127,7 +127,7 @@ class FolderDestination:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def open_write(self, key: str) -> FolderWriter:
+    def open_write(self, key: str, *, expected: FileDigest | None = None) -> FolderWriter:
         self._need_root()
         path = self._path(_published_key(key))
         if self.stat(key) is not None:

@@ -1,12 +1,15 @@
 """Which destination an operator's ``destination`` argument means: a folder on this machine, or an Airflow Connection.
 
-Owns that mapping. Connection types: ``ravendb_backup_folder`` (ours: path and the same folder as the RavenDB server sees
-it) and Airflow's own ``fs``. Further stores join by their Connection type in ``_OPENERS``.
+Owns that mapping. Folders: an absolute path, a ``file://`` URI, or a Connection of type ``ravendb_backup_folder`` (ours: path
+and the same folder as the RavenDB server sees it) or ``fs``. Every other store is an address (destination_address.py) or a
+Connection id, opened by the module that :data:`STORES` names; that module is imported only then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk import BaseHook
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.hooks.destination_address import DestinationAddress, parse_address
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -56,33 +60,88 @@ class RavenDBBackupFolderHook(BaseHook):
 def open_destination(destination: str, server_path: str | None = None) -> Destination:
     """The destination an operator's argument names.
 
-    :param destination: absolute path, ``file://`` URI or Connection id.
+    :param destination: absolute path, ``file://`` URI, Connection id or ``scheme://connection_id@place/path``.
     :param server_path: the same folder as the RavenDB server sees it; overrides the Connection's.
     :raises ConfigurationError: it is none of these, or the Connection is incomplete.
     """
     text = str(destination or "").strip()
     if not text:
         raise ConfigurationError(
-            "No destination given: an absolute path, a file:// URI or the id of a Connection "
-            f"({', '.join(sorted(_OPENERS))})."
+            "No destination given: an absolute path, a file:// URI, scheme://connection_id@place/path or the id of a "
+            f"Connection ({', '.join(_connection_types())})."
         )
     if text.startswith("file:"):
         return _folder(_path_of_uri(text), server_path, f"Destination {text!r}")
     if text.startswith(("/", "\\\\")) or Path(text).is_absolute():
         return _folder(text, server_path, f"Destination {text!r}")
+    if "://" in text:
+        return _open_address(text, server_path)
     if "/" in text or "\\" in text:
         raise ConfigurationError(
             f"Destination {text!r} is a relative path, which would mean another folder on every worker. "
             "Give an absolute path, a file:// URI or a Connection id."
         )
     connection = BaseHook.get_connection(text)
-    opener = _OPENERS.get(connection.conn_type or "")
-    if opener is None:
+    opener = _FOLDERS.get(connection.conn_type or "")
+    if opener is not None:
+        return opener(connection, server_path)
+    store = next((s for s in STORES.values() if connection.conn_type in s.conn_types), None)
+    if store is None:
         raise ConfigurationError(
             f"Connection {text!r} has type {connection.conn_type!r}, which cannot hold backups. "
-            f"Types that can: {', '.join(sorted(_OPENERS))}."
+            f"Types that can: {', '.join(_connection_types())}."
         )
-    return opener(connection, server_path)
+    return _open_store(store, DestinationAddress("", text), connection, server_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One kind of store that is reached through a provider hook of Airflow.
+
+    :param module: module below hooks/ with ``open_store(address, connection) -> Destination``.
+    :param conn_types: Connection types whose bare id means this store.
+    :param extra: the extra of this package that brings the hook's provider.
+    """
+
+    module: str
+    conn_types: tuple[str, ...]
+    extra: str
+
+
+#: By scheme of the address.
+STORES: dict[str, Store] = {}
+
+
+def _open_address(text: str, server_path: str | None) -> Destination:
+    address = parse_address(text)
+    store = STORES.get(address.scheme)
+    if store is None:
+        raise ConfigurationError(
+            f"There is no destination of kind {address.scheme!r}; there is: {', '.join(['file', *sorted(STORES)])}."
+        )
+    return _open_store(store, address, BaseHook.get_connection(address.conn_id), server_path)
+
+
+def _open_store(
+    store: Store, address: DestinationAddress, connection: Connection, server_path: str | None
+) -> Destination:
+    if server_path is not None:
+        raise ConfigurationError(
+            f"{address.where}: server_path is for folders, which the RavenDB server can see as well; remove it here."
+        )
+    try:
+        module = import_module(f"{__package__}.{store.module}")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{address.where} needs the package {error.name!r} on this worker: "
+            f"pip install 'raven-backup-provider[{store.extra}]'."
+        ) from error
+    opened: Destination = module.open_store(address.completed(connection), connection)
+    return opened
+
+
+def _connection_types() -> list[str]:
+    return sorted({*_FOLDERS, *(kind for store in STORES.values() for kind in store.conn_types)})
 
 
 def _open_folder(connection: Connection, server_path: str | None) -> Destination:
@@ -113,7 +172,7 @@ def _path_of_uri(uri: str) -> str:
     return unquote(parts.path)
 
 
-_OPENERS: dict[str, Callable[[Connection, str | None], Destination]] = {
+_FOLDERS: dict[str, Callable[[Connection, str | None], Destination]] = {
     RavenDBBackupFolderHook.conn_type: _open_folder,
     "fs": _open_folder,
 }

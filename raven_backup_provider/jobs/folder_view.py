@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import BinaryIO, NoReturn
 
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError
-from raven_backup_provider.core.model import StoredFile
+from raven_backup_provider.core.model import FileDigest, StoredFile
 
 
 class BackupFolderView:
@@ -38,14 +39,14 @@ class BackupFolderView:
     def stat(self, key: str) -> StoredFile | None:
         """See :class:`Destination`."""
         found = self.inner.stat(self.inner_key(key))
-        return None if found is None else StoredFile(key, found.size, found.modified)
+        return None if found is None else replace(found, key=key)
 
     def list_files(self, prefix: str = "") -> Iterator[StoredFile]:
         """See :class:`Destination`; only files directly in the folder are its files."""
         for found in self.inner.list_files(""):
             key = self._prefix + found.key
             if "/" not in found.key and (not prefix or key.startswith(prefix.rstrip("/") + "/")):
-                yield StoredFile(key, found.size, found.modified)
+                yield replace(found, key=key)
 
     def list_folders(self, prefix: str = "") -> list[str]:
         """See :class:`Destination`."""
@@ -55,7 +56,7 @@ class BackupFolderView:
         """See :class:`Destination`."""
         return self.inner.free_bytes()
 
-    def open_write(self, key: str) -> NoReturn:
+    def open_write(self, key: str, *, expected: FileDigest | None = None) -> NoReturn:
         """Refused."""
         raise self._read_only()
 
