@@ -7,10 +7,10 @@ PYTEST_ARGS ?=
 STAMP := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench sandbox clean
+.PHONY: help venv demo test test-long lint format bench sandbox clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## create the environment
 
@@ -28,6 +28,10 @@ sandbox: $(STAMP) ## fetch the RavenDB servers which the demo and the tests star
 test: $(STAMP) ## run every test (PYTEST_ARGS="-k chain" for some)
 	$(BIN)/python -m demo.sandbox fetch
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: $(STAMP) ## run the tests that take minutes or much disk
+	$(BIN)/python -m demo.sandbox fetch
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 lint: $(STAMP) ## style, format, types
 	$(BIN)/ruff check .
