@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,7 @@ START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 20.0
 START_ATTEMPTS = 3
 LOG_TAIL_LINES = 30
+_PORTS = range(15_000, 32_000)
 
 
 class RavenServer(Endpoint):
@@ -305,11 +307,17 @@ def external_server() -> Endpoint | None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free a moment ago.
+
+    Below the range from which Linux takes the ports of outgoing connections: one of those would be gone by the time a
+    server that starts slowly binds it.
+    """
+    for _ in range(200):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SandboxError(f"No free TCP port was found between {_PORTS.start} and {_PORTS.stop}.")
 
 
 def _clean_environment() -> dict[str, str]:
