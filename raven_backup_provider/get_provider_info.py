@@ -44,14 +44,17 @@ def _server() -> dict[str, Any]:
         "hook-class-name": f"{_PACKAGE}.hooks.ravendb.RavenDBHook",
         "hook-name": "RavenDB",
         "ui-field-behaviour": {
-            "hidden-fields": ["port", "login", "extra"],
+            # The port stays: Airflow 3.3.2's Test button refuses a stored Connection that has none.
+            "hidden-fields": ["login", "extra"],
             "relabeling": {
                 "host": "Node URLs",
+                "port": "Port of node URLs without one",
                 "schema": "Default database",
                 "password": "Certificate password",
             },
             "placeholders": {
                 "host": "https://a.shop.example.com, https://b.shop.example.com",
+                "port": "443",
                 "schema": "Database for operators that name none; may stay empty",
                 "password": "Of the .pfx or of the encrypted private key; may stay empty",
             },

@@ -29,6 +29,8 @@ from demo.sandbox.runtime import find_dotnet
 from demo.sandbox.watchdog import guard
 
 URL_VARIABLE = "RAVENDB_URL"
+#: Set: servers live for seconds, so that compiling with profiles, which makes a long-lived one fast, does not pay.
+SHORT_LIVED_VARIABLE = "SANDBOX_SHORT_LIVED"
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 20.0
 START_ATTEMPTS = 3
@@ -214,7 +216,7 @@ class RavenServer(Endpoint):
             self._process = subprocess.Popen(
                 [*dotnet.command, str(program / "Raven.Server.dll"), *self._arguments(port)],
                 cwd=program,
-                env={**_clean_environment(), **dotnet.environment},
+                env={**_clean_environment(), **dotnet.environment, **_tuning()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -318,6 +320,10 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise SandboxError(f"No free TCP port was found between {_PORTS.start} and {_PORTS.stop}.")
+
+
+def _tuning() -> dict[str, str]:
+    return {"DOTNET_TieredPGO": "0"} if os.environ.get(SHORT_LIVED_VARIABLE) else {}
 
 
 def _clean_environment() -> dict[str, str]:

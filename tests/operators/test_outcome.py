@@ -9,6 +9,7 @@ from raven_backup_provider.core import errors
 from raven_backup_provider.operators.outcome import Outcome, airflow_outcome, outcome_of
 
 FAIL_NOW = {
+    "ArchivedFileError",
     "BrokenChainError",
     "CertificateError",
     "ClearanceError",
@@ -22,6 +23,7 @@ FAIL_NOW = {
     "LicenceError",
     "ManifestError",
     "PreflightError",
+    "ProtectedFileError",
     "RavenBackupError",
     "RestoreOutcomeUnknownError",
     "RestorePointNotFoundError",
@@ -51,6 +53,8 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 def make(kind: type[errors.RavenBackupError]) -> errors.RavenBackupError:
     if issubclass(kind, errors.PreflightError):
         return kind("The backup", ["what is wrong"])
+    if issubclass(kind, errors.ProtectedFileError):
+        return kind("what is wrong", None)
     return kind("what is wrong", "HasX") if issubclass(kind, errors.LicenceError) else kind("what is wrong")
 
 
