@@ -27,7 +27,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
         "operators": [
-            _modules("operators.backup", "operators.restore", "operators.verify", "operators.tombstone_guard"),
+            _modules(
+                "operators.backup",
+                "operators.restore",
+                "operators.retention",
+                "operators.verify",
+                "operators.tombstone_guard",
+            ),
         ],
         "triggers": [_modules("triggers.operation")],
         "connection-types": [_server(), _key(), _folder()],

@@ -6,18 +6,18 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
+from raven_backup_provider.core.chain_listing import FolderListing, group_files
+from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.destination import Destination
-from raven_backup_provider.core.errors import ManifestError
+from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import Engine, StoredFile
 from raven_backup_provider.core.names import (
-    IN_PROGRESS_SUFFIX,
     backup_name_of_manifest,
     database_folder,
     manifest_name,
@@ -82,12 +82,18 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All chains of one database at one destination, oldest first by the start of their full (UTC)."""
+    """All chains of one database at one destination, oldest first by the start of their full (UTC).
+
+    :param leftovers: backup files of folders whose deletion was interrupted; never restore points.
+    :param marked: backup folders with small files of ours beside the backups (core/chain_marks.py).
+    """
 
     folder: str
     chains: tuple[Chain, ...]
     in_progress: tuple[StoredFile, ...] = ()
     foreign: tuple[StoredFile, ...] = ()
+    leftovers: tuple[StoredFile, ...] = ()
+    marked: tuple[FolderListing, ...] = ()
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -124,23 +130,25 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
 
 def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:
     """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder)."""
-    by_folder: dict[str, list[StoredFile]] = defaultdict(list)
-    in_progress: list[StoredFile] = []
-    foreign: list[StoredFile] = []
-    for stored in destination.list_files(folder):
-        parent, _, name = stored.key.rpartition("/")
-        if name.endswith(IN_PROGRESS_SUFFIX):
-            in_progress.append(stored)
-        elif parse_folder_name(parent.rpartition("/")[2]) is None or not _is_ours(name):
-            foreign.append(stored)
+    listing = group_files(folder, destination.list_files(folder))
+    chains: list[Chain] = []
+    leftovers: list[StoredFile] = []
+    for one in listing.folders:
+        if not one.backups and not one.manifests:
+            continue
+        chain = read_chain(destination, one, signing_key)
+        if one.marks_of(MarkKind.DELETING) and not chain.points:
+            leftovers += one.backups
         else:
-            by_folder[parent].append(stored)
-    chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
-    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign))
-
-
-def _is_ours(name: str) -> bool:
-    return parse_file_name(backup_name_of_manifest(name) or name) is not None
+            chains.append(chain)
+    return Catalog(
+        folder,
+        tuple(sorted(chains, key=_chain_order)),
+        listing.in_progress,
+        listing.foreign,
+        tuple(leftovers),
+        tuple(f for f in listing.folders if f.marks),
+    )
 
 
 def _chain_order(chain: Chain) -> tuple[str, str]:
@@ -149,16 +157,15 @@ def _chain_order(chain: Chain) -> tuple[str, str]:
     return (started or chain.folder.rpartition("/")[2][:19], chain.folder)
 
 
-def _read_chain(destination: Destination, folder: str, files: list[StoredFile], signing_key: bytes | None) -> Chain:
-    stored = {f.key: f for f in files if backup_name_of_manifest(f.key.rpartition("/")[2]) is None}
+def read_chain(destination: Destination, listing: FolderListing, signing_key: bytes | None = None) -> Chain:
+    """Read the manifests of one backup folder."""
+    stored = {f.key: f for f in listing.backups}
     points: list[RestorePoint] = []
     problems: list[str] = []
-    for file in files:
+    for file in listing.manifests:
         parent, _, name = file.key.rpartition("/")
-        backup = backup_name_of_manifest(name)
-        if backup is None:
-            continue
-        point = _read_point(destination, f"{parent}/{backup}", file, stored, signing_key, problems)
+        key = f"{parent}/{backup_name_of_manifest(name)}"
+        point = _read_point(destination, key, file, stored, signing_key, problems)
         if point is not None:
             points.append(point)
     points.sort(key=lambda p: restore_order_key(p.key.rpartition("/")[2]))
@@ -175,7 +182,7 @@ def _read_chain(destination: Destination, folder: str, files: list[StoredFile], 
             for f in unproven
             if restore_order_key(f.key.rpartition("/")[2]) < last
         ]
-    return Chain(folder, tuple(whole), tuple(problems), unproven)
+    return Chain(listing.folder, tuple(whole), tuple(problems), unproven)
 
 
 def _read_point(
@@ -194,6 +201,8 @@ def _read_point(
             manifest = manifests.load(
                 source.read(manifests.MAX_SIZE + 1), name=manifest_file.key, signing_key=signing_key
             )
+    except FileMissingAtDestinationError:
+        return None  # deleted since the listing, or the listing is behind: the file is unproven
     except ManifestError as error:
         problems.append(str(error))
         return None

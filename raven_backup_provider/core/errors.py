@@ -161,6 +161,10 @@ class RestoreOutcomeUnknownError(RavenBackupError):
     """Whether a restore was carried out cannot be proven; it is never repeated blindly."""
 
 
+class MassDeletionError(RavenBackupError):
+    """A retention plan would delete a larger share of a database's chains than its policy allows; a human must confirm."""
+
+
 # --- destinations -------------------------------------------------------------------------------------------------
 
 

@@ -7,9 +7,9 @@ folders found are listed instead (design section 10).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from raven_backup_provider.core.catalog import Catalog, Chain, find_database_folder, read_catalog
+from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
@@ -37,10 +37,11 @@ class Source:
     def read(self, signing_key: bytes | None = None) -> Catalog:
         """The catalogue of this source."""
         found = read_catalog(self.destination, self.folder, signing_key)
-        return Catalog(found.folder, tuple(c for c in found.chains if self._holds(c)), found.in_progress, found.foreign)
+        return replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
 
-    def _holds(self, chain: Chain) -> bool:
-        parent, _, name = chain.folder.rpartition("/")
+    def holds(self, folder: str) -> bool:
+        """Whether the backup folder of that key is one of this source."""
+        parent, _, name = folder.rpartition("/")
         if parent != self.folder or (self.chain is not None and name != self.chain):
             return False
         if self.database is None or self.folder:

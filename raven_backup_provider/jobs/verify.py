@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 from raven_backup_provider.core.catalog import Catalog, Chain, RestorePoint
-from raven_backup_provider.core.destination import Destination, LocallyReadable
+from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.core.verification import Depth, check_file
+from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
+from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
+from raven_backup_provider.jobs.record_verification import record_verification
 from raven_backup_provider.jobs.verify_report import FileVerdict, Verdict, VerifyReport
 
 __all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "verify"]
@@ -89,6 +90,7 @@ def verify(
     on_progress: OnRead | None = None,
     cancel: threading.Event | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    record: bool = True,
 ) -> VerifyReport:
     """Verify the backups of one database, or of every database at the destination.
 
@@ -97,6 +99,7 @@ def verify(
     :param sample: read only this part of the files; of the others size, manifest and chain are checked.
     :param chains: only these backup folders (their names).
     :param on_progress: called with (key, bytes read, size).
+    :param record: leave a mark beside each chain that was read whole (jobs/record_verification.py).
     :raises RestorePointNotFoundError: no such database or chain there, or nothing at all: nothing was verified.
     """
     begun = monotonic()
@@ -110,7 +113,11 @@ def verify(
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:
             problems += chain.problems
-            found += _verify_chain(source, chain, how)
+            verdicts = _verify_chain(source, chain, how)
+            found += verdicts
+            if record and not isinstance(source.destination, BackupFolderView):
+                now = datetime.now(timezone.utc)
+                record_verification(source.destination, chain, verdicts, now=now, signing_key=signing_key)
         found += _in_progress(
             source, catalog, chosen, narrowed=bool(chains) or Selection(selection) is not Selection.ALL
         )
@@ -164,28 +171,15 @@ def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict
 
 
 def _in_progress(source: Source, catalog: Catalog, chosen: Sequence[Chain], *, narrowed: bool) -> list[FileVerdict]:
-    """Partial files. A folder destination does not list them, so they are looked for on its disk."""
-    listed = {f.key: f.size for f in catalog.in_progress} | _partial_files(source)
+    """Partial files, listed or not."""
+    there = partial_files(source.destination, source.folder)
+    listed = {f.key: f.size for f in (*catalog.in_progress, *there.values())}
     folders = {c.folder for c in chosen}
     return [
         FileVerdict(key, Verdict.IN_PROGRESS, (), size, "size")
         for key, size in sorted(listed.items())
         if not narrowed or key.rpartition("/")[0] in folders
     ]
-
-
-def _partial_files(source: Source) -> dict[str, int]:
-    if not isinstance(source.destination, LocallyReadable):
-        return {}
-    root = source.destination.local_path("")
-    found = {}
-    for folder, _, names in os.walk(source.destination.local_path(source.folder)):
-        for name in names:
-            if name.endswith(IN_PROGRESS_SUFFIX):
-                path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):  # it got its final name meanwhile
-                    found[os.path.relpath(path, root).replace(os.sep, "/")] = os.path.getsize(path)
-    return found
 
 
 def _require_something(
