@@ -95,10 +95,17 @@ def minimum_age(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: date
 
 
 def last(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime) -> Iterable[Keep]:
-    """The newest so many complete chains."""
-    if policy.keep_last is not None:
-        for number, chain in enumerate(complete(chains)[: policy.keep_last], 1):
-            yield chain.folder, Rule.LAST, f"complete chain {number} of the last {policy.keep_last}"
+    """The newest so many complete chains, and damaged ones that are not older than these: they do not count, but what they
+    still hold can be restored."""
+    if policy.keep_last is None:
+        return
+    counted = complete(chains)[: policy.keep_last]
+    for number, chain in enumerate(counted, 1):
+        yield chain.folder, Rule.LAST, f"complete chain {number} of the last {policy.keep_last}"
+    for chain in _with_points(chains):
+        young = len(counted) < policy.keep_last or chain.order > counted[-1].order
+        if chain.state is ChainState.DAMAGED and young:
+            yield chain.folder, Rule.LAST, f"damaged, but not older than the last {policy.keep_last} complete chains"
 
 
 def periods(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime) -> Iterable[Keep]:

@@ -33,7 +33,7 @@ from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.progress import INTERVAL
 from raven_backup_provider.jobs.prune_report import DatabasePrune, FolderResult, Outcome, PruneReport
-from raven_backup_provider.jobs.retention_facts import index_key, read_facts
+from raven_backup_provider.jobs.retention_facts import index_key, read_facts, require_whole_database
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def prune(
 
 def _prune_database(source: Source, run: _Run) -> DatabasePrune:
     name = source.folder or source.database or source.destination.identity
+    require_whole_database(source)
     run.cancellation.check()
     plan: RetentionPlan | None = None
     results: list[FolderResult] = []

@@ -38,15 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def read_facts(source: Source, signing_key: bytes | None = None) -> DatabaseFacts:
-    """Everything a retention plan depends on, but the policy and the time.
-
-    :raises ConfigurationError: the source is a single backup folder.
-    """
-    if source.chain is not None or isinstance(source.destination, BackupFolderView):
-        raise ConfigurationError(
-            "Retention judges a database's chains against each other, so it works on a whole database, not on one backup "
-            "folder. Name the database, and the destination's root."
-        )
+    """Everything a retention plan depends on, but the policy and the time."""
     ours, others = _folders(source)
     index = _index(source, signing_key)
     chains = [_chain(source.destination, f, index, signing_key) for f in ours]
@@ -55,6 +47,15 @@ def read_facts(source: Source, signing_key: bytes | None = None) -> DatabaseFact
     return DatabaseFacts(
         source.folder, tuple(_with_verified(source.destination, chains, signing_key)), tuple(f.folder for f in others)
     )
+
+
+def require_whole_database(source: Source) -> None:
+    """:raises ConfigurationError: the source is a single backup folder."""
+    if source.chain is not None or isinstance(source.destination, BackupFolderView):
+        raise ConfigurationError(
+            "Retention judges a database's chains against each other, so it works on a whole database, not on one backup "
+            "folder. Name the database, and the destination's root."
+        )
 
 
 def read_folder(destination: Destination, folder: str) -> FolderListing | None:

@@ -179,14 +179,14 @@ CASES = [
         {"01": "-expired", "10": "+last", "unproven": "+unproven", "30": "+newest, last"},
     ),
     Case(
-        "keep last does not count a damaged chain",
+        "keep last does not count a damaged chain, but keeps it while it is that young",
         {
             **days("01", "10"),
             "damaged": Chain("2026-03-20 01:00", ("2026-03-21 01:00",), state="damaged"),
             **days("30"),
         },
         {"keep_last": 2},
-        {"01": "-expired", "10": "+last", "damaged": "-expired", "30": "+newest, last"},
+        {"01": "-expired", "10": "+last", "damaged": "+last", "30": "+newest, last"},
     ),
     Case(
         "keep last counts all nodes together",
@@ -209,6 +209,12 @@ CASES = [
         {"A": Chain("2026-03-10 01:00"), "B": Chain("2026-03-10 01:00", node="B")},
         {"keep_last": 1},
         {"A": "-expired", "B": "+newest, last"},
+    ),
+    Case(
+        "keep last lets a damaged chain go that is older than the last complete ones",
+        {"damaged": Chain("2026-03-01 01:00", ("2026-03-02 01:00",), state="damaged"), **days("10", "20", "30")},
+        {"keep_last": 3},
+        {"damaged": "-expired", "10": "+last", "20": "+last", "30": "+newest, last"},
     ),
     # --- days -----------------------------------------------------------------------------------------------------
     Case(
