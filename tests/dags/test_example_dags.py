@@ -19,6 +19,7 @@ IDS = (
     "ravendb_full_backup",
     "ravendb_incremental_backup",
     "ravendb_restore",
+    "ravendb_retention",
     "ravendb_snapshot_backup",
     "ravendb_verify",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from demo.sandbox import RavenServer, data
 from tests.support.airflow_fixtures import RunDag, SetConnection
+from tests.support.planted_chains import Chain, plant
 from tests.support.servers import MakeDatabase
 
 pytestmark = pytest.mark.integration
@@ -61,6 +63,24 @@ def test_full_incremental_verify_and_both_restores(
         state, restored = run_example("ravendb_restore", database=shop, target=target, mode=mode, point=point)
         assert (state, restored["target"]) == ("success", target)
         assert data.statistics(raven71, target)["CountOfDocuments"] == count
+
+
+def test_retention_shows_its_plan_first_and_deletes_when_told_to(
+    run_example: Any, tmp_path: Path, set_connection: SetConnection
+) -> None:
+    set_connection("ravendb_backups", "ravendb_backup_folder", extra={"path": str(tmp_path)})
+    days = [datetime.now(timezone.utc) - timedelta(days=ago) for ago in range(60, 30, -1)]
+    plant(tmp_path, [Chain(f"{day:%Y-%m-%d} 01:00") for day in days])
+    there = sorted((tmp_path / "shop").iterdir())
+    form = {"keep_weekly": None, "keep_monthly": None}
+    state, dry = run_example("ravendb_retention", database="shop", **form)
+    assert (state, dry["dry_run"], dry["deleted"]) == ("success", True, 23)
+    assert sorted((tmp_path / "shop").iterdir()) == there
+    state, _ = run_example("ravendb_retention", dry_run=False, **form)
+    assert state == "failed", "more than half of the chains would go"
+    state, real = run_example("ravendb_retention", dry_run=False, confirm_mass_delete=True, **form)
+    assert (state, real["deleted"], real["folders"]) == ("success", 23, dry["folders"])
+    assert [p for p in sorted((tmp_path / "shop").iterdir()) if p.is_dir()] == there[-7:]
 
 
 def test_left_empty_the_database_is_the_connections_default(

@@ -6,6 +6,7 @@ store they give no path on this machine.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -197,14 +198,14 @@ def _delete_unless_protected(inner: Destination, keys: Iterable[str], until: dic
 
 
 class Failing(Wrapped):
-    """Fails to delete, write or read keys that contain a text."""
+    """Fails to delete, put or read keys in which a pattern is found."""
 
-    def __init__(self, inner: Destination, **texts: str) -> None:
+    def __init__(self, inner: Destination, **patterns: str) -> None:
         super().__init__(inner)
-        self.texts = texts
+        self.patterns = patterns
 
     def _check(self, what: str, key: str) -> None:
-        if self.texts.get(what, "\0") in key:
+        if what in self.patterns and re.search(self.patterns[what], key):
             raise DestinationError(f"The store answers 500 to {what} {key}.")
 
     def delete(self, keys: Iterable[str]) -> None:
