@@ -6,6 +6,7 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError
 from raven_backup_provider.core.manifest import Manifest
+from raven_backup_provider.core.manifest_pack import ManifestReader, ReadManifest, read_pack
 from raven_backup_provider.core.model import Engine, StoredFile
 from raven_backup_provider.core.names import (
     backup_name_of_manifest,
@@ -128,27 +130,59 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     return next((name for name in folders if name.casefold() == wanted.casefold()), None)
 
 
-def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:
-    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder)."""
+def read_catalog(
+    destination: Destination, folder: str, signing_key: bytes | None = None, *, packed: bool = True
+) -> Catalog:
+    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder).
+
+    :param packed: take manifests of chains that have not changed out of the copy that prune writes; the newest chain's
+        are always read themselves.
+    """
     listing = group_files(folder, destination.list_files(folder))
-    chains: list[Chain] = []
-    leftovers: list[StoredFile] = []
-    for one in listing.folders:
-        if not one.backups and not one.manifests:
-            continue
-        chain = read_chain(destination, one, signing_key)
-        if one.marks_of(MarkKind.DELETING) and not chain.points:
-            leftovers += one.backups
-        else:
-            chains.append(chain)
+    reader = ManifestReader(destination, read_pack(destination, listing) if packed else {})
+    real = {one.folder: one for one in listing.folders if one.backups or one.manifests}
+    chains = read_chains(real.values(), reader, signing_key)
+    left = [c for c in chains if not c.points and real[c.folder].marks_of(MarkKind.DELETING)]
     return Catalog(
         folder,
-        tuple(sorted(chains, key=_chain_order)),
+        tuple(c for c in chains if c not in left),
         listing.in_progress,
         listing.foreign,
-        tuple(leftovers),
+        tuple(stored for c in left for stored in real[c.folder].backups),
         tuple(f for f in listing.folders if f.marks),
     )
+
+
+def read_chains(
+    listings: Iterable[FolderListing], reader: ManifestReader, signing_key: bytes | None = None
+) -> list[Chain]:
+    """Read these backup folders; oldest first.
+
+    Out of the pack come only chains that are whole there, and none that anything is built on: the newest ones are read
+    themselves.
+    """
+    folders = {listing.folder: listing for listing in listings}
+    chains = {key: read_chain(one, reader, signing_key, packed=reader.knows(one)) for key, one in folders.items()}
+    certain = {key for key, one in folders.items() if not reader.knows(one)}
+    for key, chain in chains.items():
+        if chain.problems and key not in certain:
+            chains[key] = read_chain(folders[key], reader, signing_key)
+            certain.add(key)
+    while True:
+        ordered = sorted(chains.values(), key=_chain_order)
+        doubtful = _newest(ordered) - certain
+        if not doubtful:
+            return ordered
+        chains |= {key: read_chain(folders[key], reader, signing_key) for key in doubtful}
+        certain |= doubtful
+
+
+def _newest(ordered: Sequence[Chain]) -> set[str]:
+    """The chain that would be continued, the newest complete one, and the one with the newest point."""
+    whole = [c for c in ordered if c.is_complete]
+    continued = Catalog("", tuple(ordered)).newest_chain
+    latest = max(whole, key=lambda c: c.points[-1].manifest.started, default=None)
+    return {c.folder for c in (continued, latest, *whole[-1:]) if c is not None}
 
 
 def _chain_order(chain: Chain) -> tuple[str, str]:
@@ -157,15 +191,18 @@ def _chain_order(chain: Chain) -> tuple[str, str]:
     return (started or chain.folder.rpartition("/")[2][:19], chain.folder)
 
 
-def read_chain(destination: Destination, listing: FolderListing, signing_key: bytes | None = None) -> Chain:
+def read_chain(
+    listing: FolderListing, reader: ManifestReader, signing_key: bytes | None = None, *, packed: bool = False
+) -> Chain:
     """Read the manifests of one backup folder."""
     stored = {f.key: f for f in listing.backups}
+    read = reader.of(listing, packed=packed)
     points: list[RestorePoint] = []
     problems: list[str] = []
     for file in listing.manifests:
         parent, _, name = file.key.rpartition("/")
         key = f"{parent}/{backup_name_of_manifest(name)}"
-        point = _read_point(destination, key, file, stored, signing_key, problems)
+        point = _read_point(read, key, file, stored, signing_key, problems)
         if point is not None:
             points.append(point)
     points.sort(key=lambda p: restore_order_key(p.key.rpartition("/")[2]))
@@ -186,7 +223,7 @@ def read_chain(destination: Destination, listing: FolderListing, signing_key: by
 
 
 def _read_point(
-    destination: Destination,
+    read: ReadManifest,
     key: str,
     manifest_file: StoredFile,
     stored: dict[str, StoredFile],
@@ -197,10 +234,7 @@ def _read_point(
         problems.append(f"{manifest_file.key} is {manifest_file.size} bytes; a manifest never is. It was not read.")
         return None
     try:
-        with destination.open_read(manifest_file.key) as source:
-            manifest = manifests.load(
-                source.read(manifests.MAX_SIZE + 1), name=manifest_file.key, signing_key=signing_key
-            )
+        manifest = manifests.load(read(manifest_file), name=manifest_file.key, signing_key=signing_key)
     except FileMissingAtDestinationError:
         return None  # deleted since the listing, or the listing is behind: the file is unproven
     except ManifestError as error:

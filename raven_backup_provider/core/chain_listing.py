@@ -22,9 +22,8 @@ from raven_backup_provider.core.names import (
     restore_order_key,
 )
 
-#: Files of ours that lie in a database's folder, beside its backup folders.
-RETENTION_INDEX = "retention-index.json"
-OURS_BESIDE_FOLDERS = frozenset({RETENTION_INDEX})
+#: The file of ours that lies in a database's folder, beside its backup folders (core/manifest_pack.py).
+MANIFEST_PACK = "manifest-pack.json.zst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +72,14 @@ class Listing:
     :param folders: backup folders, by key.
     :param in_progress: partial files, wherever they lie.
     :param foreign: files that neither RavenDB nor we could have written there.
+    :param pack: the copy of its manifests, if there is one.
     """
 
     folder: str
     folders: tuple[FolderListing, ...]
     in_progress: tuple[StoredFile, ...] = ()
     foreign: tuple[StoredFile, ...] = ()
+    pack: StoredFile | None = None
 
 
 @dataclass(slots=True)
@@ -113,13 +114,16 @@ def group_files(folder: str, files: Iterable[StoredFile]) -> Listing:
     heaps: dict[str, _Heap] = defaultdict(_Heap)
     in_progress: list[StoredFile] = []
     foreign: list[StoredFile] = []
+    pack: StoredFile | None = None
     for stored in files:
         parent, _, name = stored.key.rpartition("/")
         if parse_folder_name(file_part(parent)) is not None:
             heaps[parent].add(stored)
         elif name.endswith(IN_PROGRESS_SUFFIX):
             in_progress.append(stored)
-        elif not (parent == folder and name in OURS_BESIDE_FOLDERS):
+        elif parent == folder and name == MANIFEST_PACK:
+            pack = stored
+        else:
             foreign.append(stored)
     folders = tuple(listing for parent in sorted(heaps) if (listing := _listing(parent, heaps[parent])) is not None)
     return Listing(
@@ -127,6 +131,7 @@ def group_files(folder: str, files: Iterable[StoredFile]) -> Listing:
         folders,
         (*in_progress, *(f for heap in heaps.values() for f in heap.in_progress)),
         (*foreign, *(f for heap in heaps.values() for f in heap.foreign)),
+        pack,
     )
 
 

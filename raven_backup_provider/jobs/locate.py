@@ -34,9 +34,9 @@ class Source:
     database: str | None = None
     chain: str | None = None
 
-    def read(self, signing_key: bytes | None = None) -> Catalog:
-        """The catalogue of this source."""
-        found = read_catalog(self.destination, self.folder, signing_key)
+    def read(self, signing_key: bytes | None = None, *, packed: bool = True) -> Catalog:
+        """The catalogue of this source; ``packed`` as for :func:`read_catalog`."""
+        found = read_catalog(self.destination, self.folder, signing_key, packed=packed)
         return replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
 
     def holds(self, folder: str) -> bool:

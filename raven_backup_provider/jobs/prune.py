@@ -23,8 +23,8 @@ from raven_backup_provider.core.errors import (
     MassDeletionError,
     RavenBackupError,
 )
+from raven_backup_provider.core.manifest_pack import ManifestReader, pack_key
 from raven_backup_provider.core.retention import plan_retention
-from raven_backup_provider.core.retention_index import dump_index
 from raven_backup_provider.core.retention_model import Decision, RetentionPlan
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.jobs.cancellation import Cancellation
@@ -33,7 +33,7 @@ from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.progress import INTERVAL
 from raven_backup_provider.jobs.prune_report import DatabasePrune, FolderResult, Outcome, PruneReport
-from raven_backup_provider.jobs.retention_facts import index_key, read_facts, require_whole_database
+from raven_backup_provider.jobs.retention_facts import read_facts, require_whole_database
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +85,14 @@ def _prune_database(source: Source, run: _Run) -> DatabasePrune:
     try:
         with _lock(source, run):
             now = run.clock()
-            facts = read_facts(source, run.signing_key)
+            facts, reader = read_facts(source, run.signing_key)
             plan = plan_retention(facts, run.policy, now)
             if plan.refusal is not None and not run.confirm_mass_delete and not run.dry_run:
                 results += [_refused(decision) for decision in plan.decisions]
                 raise MassDeletionError(plan.refusal)
             _carry_out(source.destination, plan, facts, run, results)
             if not run.dry_run:
-                _remember(source, facts, results, run.signing_key)
+                _remember(source, facts, results, reader)
     except (InterruptedBackupError, ConfigurationError):
         raise
     except RavenBackupError as error:
@@ -152,16 +152,16 @@ def _one(
     return result
 
 
-def _remember(source: Source, facts: DatabaseFacts, results: Sequence[FolderResult], signing_key: bytes | None) -> None:
-    """Write the index for the next run. Only a cache, so that it cannot be written is no failure."""
-    key = index_key(source.folder)
+def _remember(source: Source, facts: DatabaseFacts, results: Sequence[FolderResult], reader: ManifestReader) -> None:
+    """Write the pack of manifests anew. Only a cache, so that it cannot be written is no failure."""
+    key = pack_key(source.folder)
     gone = {r.decision.folder for r in results if r.outcome in (Outcome.DELETED, Outcome.FAILED)}
-    left = [c for c in facts.chains if c.folder not in gone]
-    if key is None or not left:
+    content = reader.packed(c.listing for c in facts.chains if c.folder not in gone)
+    if key is None or content is None:
         return
     try:
-        source.destination.put(key, dump_index(left, signing_key), replace=True)
+        source.destination.put(key, content, replace=True)
     except LockedError:
         raise
     except RavenBackupError as error:
-        log.warning("%s could not be written (%s); the next run reads every manifest again.", key, error)
+        log.warning("%s could not be written (%s); every manifest is read again next time.", key, error)

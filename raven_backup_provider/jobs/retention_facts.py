@@ -1,5 +1,5 @@
-"""Gathering what retention must know of one database's folder: one listing, the index of the last prune, and the manifests of
-the chains that changed since. The newest complete chain is always read anew: it is what everything else may be deleted for.
+"""Gathering what retention must know of one database's folder: its listing, its manifests (those of chains that have not changed
+come out of the pack, core/manifest_pack.py), holds, marks of verifications, and partial files.
 """
 
 from __future__ import annotations
@@ -8,25 +8,18 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from raven_backup_provider.core import retention_index
-from raven_backup_provider.core.catalog import read_chain
+from raven_backup_provider.core.catalog import read_chains
 from raven_backup_provider.core.chain_facts import ChainFacts, ChainState, DatabaseFacts, Judgement, Verified
-from raven_backup_provider.core.chain_listing import (
-    RETENTION_INDEX,
-    FolderListing,
-    empty_folder,
-    file_part,
-    group_files,
-)
+from raven_backup_provider.core.chain_listing import FolderListing, Listing, empty_folder, file_part, group_files
 from raven_backup_provider.core.chain_marks import MarkKind, load_verified
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
     ConfigurationError,
-    DestinationError,
     FileMissingAtDestinationError,
     ManifestError,
 )
+from raven_backup_provider.core.manifest_pack import ManifestReader, read_pack
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import FolderName, database_folder
 from raven_backup_provider.jobs.folder_view import BackupFolderView
@@ -37,16 +30,20 @@ from raven_backup_provider.jobs.read_marks import holds_of, read_mark
 log = logging.getLogger(__name__)
 
 
-def read_facts(source: Source, signing_key: bytes | None = None) -> DatabaseFacts:
-    """Everything a retention plan depends on, but the policy and the time."""
-    ours, others = _folders(source)
-    index = _index(source, signing_key)
-    chains = [_chain(source.destination, f, index, signing_key) for f in ours]
-    chains = _with_read_anchor(source.destination, chains, index, signing_key)
-    chains = [replace(c, holds=tuple(holds_of(source.destination, c.listing))) for c in chains]
-    return DatabaseFacts(
+def read_facts(source: Source, signing_key: bytes | None = None) -> tuple[DatabaseFacts, ManifestReader]:
+    """Everything a retention plan depends on, but the policy and the time; and the reader, which can make the next pack."""
+    listing = group_files(source.folder, source.destination.list_files(source.folder))
+    ours, others = _folders(source, listing)
+    reader = ManifestReader(source.destination, read_pack(source.destination, listing), remember=True)
+    proven = read_chains([one for one in ours if one.manifests], reader, signing_key)
+    judged = {chain.folder: Judgement.of(chain) for chain in proven}
+    chains = [
+        ChainFacts(one, judged.get(one.folder, Judgement()), tuple(holds_of(source.destination, one))) for one in ours
+    ]
+    facts = DatabaseFacts(
         source.folder, tuple(_with_verified(source.destination, chains, signing_key)), tuple(f.folder for f in others)
     )
+    return facts, reader
 
 
 def require_whole_database(source: Source) -> None:
@@ -66,10 +63,10 @@ def read_folder(destination: Destination, folder: str) -> FolderListing | None:
     return _with_partial(there, partial) if there is not None else None
 
 
-def _folders(source: Source) -> tuple[list[FolderListing], list[FolderListing]]:
+def _folders(source: Source, listing: Listing) -> tuple[list[FolderListing], list[FolderListing]]:
     """Backup folders of the database itself, and those that lie there but bear another name."""
     destination = source.destination
-    found = {f.folder: f for f in group_files(source.folder, destination.list_files(source.folder)).folders}
+    found = {f.folder: f for f in listing.folders}
     start = f"{source.folder}/" if source.folder else ""
     for name in destination.list_folders(source.folder):
         empty = empty_folder(start + name)
@@ -100,56 +97,6 @@ def _is_of(name: FolderName, source: Source) -> bool:
         return True  # source.holds() decides
     wanted = file_part(source.folder).casefold()
     return wanted in (name.database.casefold(), database_folder(name.database).casefold())
-
-
-def index_key(folder: str) -> str | None:
-    """Key of the index of a database's folder; None for a root that may hold several databases: they have none."""
-    return f"{folder}/{RETENTION_INDEX}" if folder else None
-
-
-def _index(source: Source, signing_key: bytes | None) -> retention_index.Known:
-    key = index_key(source.folder)
-    if key is None:
-        return {}
-    try:
-        with source.destination.open_read(key) as file:
-            return retention_index.load_index(file.read(retention_index.MAX_SIZE + 1), signing_key)
-    except FileMissingAtDestinationError:
-        return {}
-    except (DestinationError, OSError) as error:
-        log.warning("%s cannot be read (%s); every manifest is read instead.", key, error)
-        return {}
-
-
-def _told(listing: FolderListing, index: retention_index.Known) -> Judgement | None:
-    """What the index says of a folder; None if it does not know the folder as it is now."""
-    seen, judgement = index.get(file_part(listing.folder), ("", Judgement()))
-    return judgement if seen == listing.fingerprint() else None
-
-
-def _chain(
-    destination: Destination, listing: FolderListing, index: retention_index.Known, signing_key: bytes | None
-) -> ChainFacts:
-    if not listing.manifests:
-        return ChainFacts(listing)
-    told = _told(listing, index)
-    return ChainFacts(listing, told or Judgement.of(read_chain(destination, listing, signing_key)))
-
-
-def _with_read_anchor(
-    destination: Destination, chains: list[ChainFacts], index: retention_index.Known, signing_key: bytes | None
-) -> list[ChainFacts]:
-    """The newest complete chain judged by its manifests, whatever the index says; where that fails, the next one."""
-    judged = {c.folder: c for c in chains}
-    for chain in sorted(chains, key=lambda c: c.order, reverse=True):
-        if chain.state is not ChainState.COMPLETE:
-            continue
-        if _told(chain.listing, index) is not None:
-            judgement = Judgement.of(read_chain(destination, chain.listing, signing_key))
-            judged[chain.folder] = replace(chain, judgement=judgement)
-        if judged[chain.folder].state is ChainState.COMPLETE:
-            break
-    return list(judged.values())
 
 
 def _with_verified(

@@ -108,7 +108,7 @@ def verify(
     problems: list[str] = []
     named: set[str] = set()
     for source in sources(destination, database):
-        catalog = source.read(signing_key)
+        catalog = source.read(signing_key, packed=False)  # what is verified is what lies there
         chosen = _chosen(catalog, Selection(selection), chains)
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:

@@ -84,7 +84,7 @@ def test_what_is_no_mark_is_refused_by_name(data: bytes) -> None:
 
 def test_the_catalogue_takes_none_of_them_for_a_backup_or_a_foreign_file(tmp_path: Path) -> None:
     plant(tmp_path, [Chain("2026-03-01 12:00", ("2026-03-01 13:00",), hold="for ever", verified="ok", doomed=True)])
-    (tmp_path / "shop" / "retention-index.json").write_text("{}")
+    (tmp_path / "shop" / "manifest-pack.json.zst").write_text("{}")
     catalog = read_catalog(FolderDestination(tmp_path), "shop")
     (chain,) = catalog.chains
     assert chain.is_complete

@@ -54,7 +54,7 @@ def test_the_table_on_the_rules_alone(case: Case) -> None:
 def test_the_table_on_files_in_a_folder(case: Case, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     plant(tmp_path, case.chains.values())
-    facts = read_facts(Source(FolderDestination(tmp_path), "shop"))
+    facts, _ = read_facts(Source(FolderDestination(tmp_path), "shop"))
     check(case, plan_retention(facts, RetentionPolicy.from_mapping(case.policy), utc(case.now)))
     assert set(facts.others) == {case.chains[label].folder for label in case.others}
 

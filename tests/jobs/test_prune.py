@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from raven_backup_provider.core.catalog import Catalog, read_catalog
 from raven_backup_provider.core.destination import Destination
@@ -71,7 +72,7 @@ def files(root: Path) -> list[str]:
 
 
 def backup_files(root: Path) -> list[str]:
-    return [name for name in files(root) if not name.endswith("retention-index.json")]
+    return [name for name in files(root) if not name.endswith("manifest-pack.json.zst")]
 
 
 def catalog(root: Path | Destination) -> Catalog:
@@ -504,11 +505,11 @@ def test_a_hold_that_the_store_does_not_hand_out_stops_the_database(root: Path) 
 def test_the_wrong_signing_key_deletes_nothing_and_says_why(root: Path) -> None:
     before = files(root)
     report = run(root, signing_key=b"k" * 32)
-    assert [f for f in files(root) if "index" not in f] == before
+    assert [f for f in files(root) if "manifest-pack" not in f] == before
     assert "check the signing key" in report.text()
 
 
-# --- the index ------------------------------------------------------------------------------------------------------
+# --- the pack of manifests ------------------------------------------------------------------------------------------
 
 
 def reads(root: Path, **more: Any) -> int:
@@ -518,40 +519,50 @@ def reads(root: Path, **more: Any) -> int:
 
 
 KEEP = {"keep_last": 9}
+PACK = "shop/manifest-pack.json.zst"
 
 
-def test_the_second_run_reads_the_newest_chain_and_the_index_only(root: Path) -> None:
-    assert reads(root, policy=KEEP) == 1 + 7 + 1  # no index yet, 7 manifests, one mark of a verification
+def test_the_next_run_reads_the_pack_and_the_newest_chain_only(root: Path) -> None:
+    assert reads(root, policy=KEEP) == 7 + 1  # 7 manifests, one mark of a verification
     assert reads(root, policy=KEEP) == 1 + 2 + 1
-    assert run(root, dry_run=True).items == run(copy_without_index(root), dry_run=True).items
 
 
-def copy_without_index(root: Path) -> Path:
-    place = copy(root, "without-index")
-    (place / "shop/retention-index.json").unlink()
-    return place
+def test_the_plan_is_the_same_with_and_without_a_pack(root: Path) -> None:
+    run(root, policy=KEEP)
+    place = copy(root, "without")
+    (place / PACK).unlink()
+    assert run(root, dry_run=True).items == run(place, dry_run=True).items != ()
 
 
 def test_a_chain_that_changed_is_read_again(root: Path) -> None:
     run(root, policy=KEEP)
-    middle = root / OLD.folder / OLD.name_of(1)
-    middle.unlink()
-    (root / OLD.folder / manifest_name(OLD.name_of(1))).unlink()
-    assert reads(root, policy=KEEP) == 1 + 2 + 2
+    for name in (OLD.name_of(1), manifest_name(OLD.name_of(1))):
+        (root / OLD.folder / name).unlink()
+    assert reads(root, policy=KEEP, dry_run=True) == 1 + 2 + 2
     plan = run(root, policy=KEEP, dry_run=True).databases[0].plan
     assert plan is not None
     assert {d.folder: d.points for d in plan.decisions}[OLD.folder] == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"format":1,"chains":{"x":3}}', b'{"format":1,"chains":[]}'])
-def test_an_index_that_cannot_be_read_is_ignored(root: Path, content: bytes) -> None:
-    (root / "shop/retention-index.json").write_bytes(content)
-    assert len(run(root).items) == 13
-    run(root).raise_if_failed()
+def test_a_run_that_changes_nothing_writes_no_pack_again(root: Path) -> None:
+    run(root, policy=KEEP)
+    place = Recording(FolderDestination(root))
+    run(place, policy=KEEP)
+    assert place.written == []
 
 
-def test_the_newest_complete_chain_is_read_whatever_the_index_says(root: Path) -> None:
-    """A manifest that changed without its size and time changing: the index cannot know."""
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\x28\xb5\x2f\xfd", zstandard.compress(b"{}"), zstandard.compress(b"[")]
+)
+def test_a_pack_that_cannot_be_read_is_ignored(root: Path, content: bytes) -> None:
+    (root / PACK).write_bytes(content)
+    report = run(root)
+    report.raise_if_failed()
+    assert folders(report, Outcome.DELETED) == [OLDER_B.folder, OLD.folder]
+
+
+def test_the_newest_complete_chain_is_read_itself_whatever_the_pack_says(root: Path) -> None:
+    """A manifest that changed without its size and time changing: no listing can tell."""
     run(root, policy=KEEP)
     path = root / NEW.folder / manifest_name(NEW.name_of(0))
     status, text = path.stat(), path.read_bytes()
@@ -560,24 +571,6 @@ def test_the_newest_complete_chain_is_read_whatever_the_index_says(root: Path) -
     report = run(root)
     assert folders(report, Outcome.DELETED) == [OLDER_B.folder]
     assert (root / OLD.folder).is_dir(), "it is the newest complete chain now"
-
-
-def test_with_a_signing_key_an_index_that_is_not_signed_is_ignored(root: Path) -> None:
-    key = b"k" * 32
-    for chain in CHAINS:
-        for path in (root / chain.folder).glob("*.manifest.json"):
-            _sign(path, key)
-    run(root, policy=KEEP)
-    assert reads(root, policy=KEEP, signing_key=key) == 1 + 7 + 1
-    assert reads(root, policy=KEEP, signing_key=key) == 1 + 2 + 1
-
-
-def _sign(path: Path, key: bytes) -> None:
-    from raven_backup_provider.core import manifest as manifests
-
-    status = path.stat()
-    path.write_bytes(manifests.dump(manifests.load(path.read_bytes(), name=path.name), key))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def test_the_clock_is_asked_once_the_lock_is_held(root: Path) -> None:
