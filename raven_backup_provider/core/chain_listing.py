@@ -117,7 +117,7 @@ def group_files(folder: str, files: Iterable[StoredFile]) -> Listing:
     pack: StoredFile | None = None
     for stored in files:
         parent, _, name = stored.key.rpartition("/")
-        if parse_folder_name(file_part(parent)) is not None:
+        if parent in heaps or parse_folder_name(file_part(parent)) is not None:
             heaps[parent].add(stored)
         elif name.endswith(IN_PROGRESS_SUFFIX):
             in_progress.append(stored)

@@ -67,7 +67,7 @@ def delete_folder(
         return FolderResult(decision, Outcome.SKIPPED, f"protected {_until(error.until)}: {error}")
     except RavenBackupError as error:
         log.warning("%s: %s", chain.folder, error)
-        return FolderResult(decision, Outcome.FAILED, str(error))
+        return FolderResult(decision, Outcome.FAILED, str(error), error.retryable)
     return FolderResult(decision, Outcome.DELETED)
 
 

@@ -142,7 +142,7 @@ def _one(
     except LockedError:
         raise
     except RavenBackupError as error:
-        return FolderResult(decision, Outcome.FAILED, str(error))
+        return FolderResult(decision, Outcome.FAILED, str(error), error.retryable)
     if protected is not None:
         return FolderResult(decision, Outcome.SKIPPED, protected)
     if run.dry_run:

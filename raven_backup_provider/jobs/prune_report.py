@@ -31,11 +31,13 @@ class FolderResult:
 
     :param outcome: None for a folder that is kept.
     :param note: why it was skipped or failed.
+    :param retryable: of a failed one: the same may succeed later.
     """
 
     decision: Decision
     outcome: Outcome | None
     note: str = ""
+    retryable: bool = True
 
     @property
     def verdict(self) -> str:
@@ -135,7 +137,7 @@ class PruneReport:
             return
         told = [f"{database}: {error}" for database, error in errors]
         told += [f"{r.decision.folder}: {r.note}" for r in failed]
-        retryable = bool(failed) or any(error.retryable for _, error in errors)
+        retryable = any(r.retryable for r in failed) or any(error.retryable for _, error in errors)
         kind = DestinationError if retryable else DestinationAccessError
         raise kind(f"The prune of {self.destination} did not finish:" + "".join(f"\n  {one}" for one in told))
 

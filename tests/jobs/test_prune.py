@@ -17,6 +17,7 @@ from raven_backup_provider.core.catalog import Catalog, read_catalog
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ConfigurationError,
+    DestinationAccessError,
     DestinationError,
     InterruptedBackupError,
     LockedError,
@@ -478,6 +479,19 @@ def test_an_error_of_one_chain_does_not_stop_the_others_and_fails_the_run_afterw
     assert caught.value.retryable
     run(root).raise_if_failed()
     assert {name.rpartition("/")[0] for name in backup_files(root)} == {NEW.folder}
+
+
+def test_a_missing_right_to_delete_is_told_as_the_store_tells_it_and_leaves_every_chain(root: Path) -> None:
+    before = catalog(root)
+
+    class NoDelete(Wrapped):
+        def delete(self, keys: Iterable[str]) -> None:
+            raise DestinationAccessError(f"s3:DeleteObject is not allowed on {next(iter(keys))}.")
+
+    report = run(NoDelete(FolderDestination(root)))
+    with pytest.raises(DestinationAccessError, match="s3:DeleteObject"):
+        report.raise_if_failed()
+    assert catalog(root).chains == before.chains
 
 
 def test_rights_to_delete_but_not_to_write_are_enough(root: Path) -> None:
