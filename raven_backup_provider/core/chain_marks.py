@@ -70,7 +70,8 @@ class Hold(StrictPart):
     def words(self) -> str:
         """Reason, who and how long, for a table."""
         until = f"until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else "until released"
-        return f"{self.reason} ({self.who}, {until}, id {self.id})"
+        # One line, whatever was written.
+        return f"{' '.join(self.reason.split())} ({' '.join(self.who.split())}, {until}, id {self.id})"
 
 
 def hold_id(reason: str, who: str) -> str:

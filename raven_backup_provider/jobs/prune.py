@@ -93,6 +93,7 @@ def _prune_database(source: Source, run: _Run) -> DatabasePrune:
             _carry_out(source.destination, plan, facts, run, results)
             if not run.dry_run:
                 _remember(source, facts, results, reader)
+                _sweep(source)
     except (InterruptedBackupError, ConfigurationError):
         raise
     except RavenBackupError as error:
@@ -165,3 +166,17 @@ def _remember(source: Source, facts: DatabaseFacts, results: Sequence[FolderResu
         raise
     except RavenBackupError as error:
         log.warning("%s could not be written (%s); every manifest is read again next time.", key, error)
+
+
+def _sweep(source: Source) -> None:
+    """Remove what killed writers of ours left. Last, so that a run never deletes more than its dry run showed: a folder in
+    which such a file lay was kept this time."""
+    if not source.folder:
+        return  # a root has no lock that would keep the writers of its databases out
+    try:
+        for leftover in source.destination.sweep_partial(source.folder):
+            log.info("Removed %s, left by a run that died.", leftover)
+    except LockedError:
+        raise
+    except RavenBackupError as error:
+        log.warning("What killed runs left in %s could not be removed: %s", source.folder, error)

@@ -5,13 +5,14 @@ come out of the pack, core/manifest_pack.py), holds, marks of verifications, and
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from raven_backup_provider.core.catalog import read_chains
 from raven_backup_provider.core.chain_facts import ChainFacts, ChainState, DatabaseFacts, Judgement, Verified
 from raven_backup_provider.core.chain_listing import FolderListing, Listing, empty_folder, file_part, group_files
-from raven_backup_provider.core.chain_marks import MarkKind, load_verified
+from raven_backup_provider.core.chain_marks import MarkKind, load_verified, mark_kind
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -21,13 +22,16 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.manifest_pack import ManifestReader, read_pack
 from raven_backup_provider.core.model import StoredFile
-from raven_backup_provider.core.names import FolderName, database_folder
+from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX, FolderName, database_folder
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.read_marks import holds_of, read_mark
 
 log = logging.getLogger(__name__)
+
+#: What the folder adapter puts behind the name of a file while it writes it.
+_WRITERS_TAIL = re.compile(r"\.[0-9a-f]{16}" + re.escape(IN_PROGRESS_SUFFIX) + "$")
 
 
 def read_facts(source: Source, signing_key: bytes | None = None) -> tuple[DatabaseFacts, ManifestReader]:
@@ -58,7 +62,7 @@ def require_whole_database(source: Source) -> None:
 def read_folder(destination: Destination, folder: str) -> FolderListing | None:
     """One backup folder as it is now, partial files included; None if nothing is there any more."""
     found = next((f for f in group_files("", destination.list_files(folder)).folders if f.folder == folder), None)
-    partial = [f for f in partial_files(destination, folder).values() if f.key.rpartition("/")[0] == folder]
+    partial = [f for f in _partial_files(destination, folder) if f.key.rpartition("/")[0] == folder]
     there = found or (empty_folder(folder) if partial else None)
     return _with_partial(there, partial) if there is not None else None
 
@@ -73,7 +77,7 @@ def _folders(source: Source, listing: Listing) -> tuple[list[FolderListing], lis
         if empty is not None:
             found.setdefault(empty.folder, empty)
     partial: dict[str, list[StoredFile]] = {}
-    for stored in partial_files(destination, source.folder).values():
+    for stored in _partial_files(destination, source.folder):
         partial.setdefault(stored.key.rpartition("/")[0], []).append(stored)
     listed = [
         _with_partial(f, partial.get(f.folder, []))
@@ -84,6 +88,15 @@ def _folders(source: Source, listing: Listing) -> tuple[list[FolderListing], lis
     ours = [f for f in real if _is_of(f.name, source) and source.holds(f.folder)]
     keys = {f.folder for f in ours}
     return ours, [f for f in real if f.folder not in keys]
+
+
+def _partial_files(destination: Destination, folder: str) -> list[StoredFile]:
+    """Partial files, but for those of a mark that only prunes write, and those one at a time: their writer was killed."""
+    return [
+        stored
+        for stored in partial_files(destination, folder).values()
+        if mark_kind(_WRITERS_TAIL.sub("", file_part(stored.key))) is not MarkKind.DELETING
+    ]
 
 
 def _with_partial(listing: FolderListing, partial: list[StoredFile]) -> FolderListing:

@@ -288,6 +288,23 @@ def test_a_rest_is_removed_under_any_rule_but_not_reported_as_a_chain_until_then
     assert catalog(root).leftovers == ()
 
 
+def test_a_prune_killed_while_it_wrote_its_mark_is_finished_by_the_next(root: Path) -> None:
+    partial = root / OLD.folder / "2026-03-01-01-00-00.deleting.json.0123456789abcdef.in-progress"
+    partial.write_bytes(b"{")
+    assert folders(run(root, dry_run=True), Outcome.WOULD_DELETE) == [OLDER_B.folder, OLD.folder]
+    assert folders(run(root), Outcome.DELETED) == [OLDER_B.folder, OLD.folder]
+    assert not (root / OLD.folder).exists()
+
+
+def test_what_a_killed_backup_left_keeps_its_folder_once_and_is_swept(root: Path) -> None:
+    partial = root / OLD.folder / "2026-03-04-01-00-00.ravendb-incremental-backup.0123456789abcdef.in-progress"
+    partial.write_bytes(b"half")
+    dry = run(root, dry_run=True)
+    assert run(root).items == dry.items
+    assert not partial.exists()
+    assert folders(run(root), Outcome.DELETED) == [OLD.folder]
+
+
 def test_stopped_between_two_folders_it_says_how_far_it_came(root: Path) -> None:
     cancellation = Cancellation()
 
