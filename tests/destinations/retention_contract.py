@@ -33,7 +33,7 @@ class RetentionContract:
     """What a prune relies on."""
 
     @pytest.fixture
-    def destination(self) -> Iterator[Destination]:
+    def destination(self) -> Destination | Iterator[Destination]:
         raise NotImplementedError("the adapter's test class gives an empty destination")
 
     @pytest.fixture

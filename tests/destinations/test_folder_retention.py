@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ from tests.destinations.retention_contract import RetentionContract
 
 class TestFolderRetention(RetentionContract):
     @pytest.fixture
-    def destination(self, tmp_path: Path) -> Iterator[Destination]:
-        yield FolderDestination(tmp_path)
+    def destination(self, tmp_path: Path) -> Destination:
+        return FolderDestination(tmp_path)
 
     @pytest.fixture
     def same_place(self, destination: Destination, tmp_path: Path) -> Destination:
