@@ -205,6 +205,29 @@ class ArchivedFileError(DestinationError):
     retryable = False
 
 
+class SourceFailedError(RavenBackupError):
+    """A file could not be read from one place, or is something else there than its manifest says; take another copy.
+
+    :param cause: what was found there: :class:`CorruptBackupError`, :class:`ArchivedFileError` or what the place said.
+    """
+
+    def __init__(self, cause: RavenBackupError) -> None:
+        self.cause = cause
+        super().__init__(str(cause))
+
+
+class NoGoodCopyError(RavenBackupError):
+    """No place could give a file whole; what it was wanted for was not changed.
+
+    :param causes: (identity of the place, what was found there).
+    """
+
+    def __init__(self, file: str, causes: Sequence[tuple[str, RavenBackupError]]) -> None:
+        self.causes = tuple(causes)
+        told = " ".join(str(cause) for _, cause in self.causes) or "No source has it."
+        super().__init__(f"{file} could not be copied: {told}")
+
+
 class ProtectedFileError(DestinationAccessError):
     """The store refuses to delete the file before a date (object lock, immutability policy, legal hold).
 
