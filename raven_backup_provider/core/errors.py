@@ -149,6 +149,10 @@ class BrokenChainError(CorruptBackupError):
     """Files of a chain are missing, swapped or do not continue each other."""
 
 
+class CopiesDifferError(RavenBackupError):
+    """Destinations do not hold what they should; the message lists what is missing or damaged where."""
+
+
 class RestorePointNotFoundError(RavenBackupError):
     """Nothing restorable is there; the message lists what is."""
 
@@ -203,6 +207,12 @@ class ArchivedFileError(DestinationError):
     :class:`~raven_backup_provider.core.destination.Archiving`). The message says which tier and how long."""
 
     retryable = False
+
+
+class RetrievalRunningError(ArchivedFileError):
+    """The file's retrieval was asked for and is not finished; later the same call succeeds."""
+
+    retryable = True
 
 
 class SourceFailedError(RavenBackupError):

@@ -50,10 +50,12 @@ class Sent:
 
     :param size: bytes sent; 0 where the file was there.
     :param source: identity of the source, None where nothing was sent.
+    :param passed_over: sources that failed before, and what was found there.
     """
 
     size: int
     source: str | None
+    passed_over: tuple[tuple[str, RavenBackupError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class PointCopier:
                         point.manifest.file.digest,
                         self._how,
                     )
-                    return Sent(point.manifest.file.size, holder.identity)
+                    return Sent(point.manifest.file.size, holder.identity, tuple(causes))
                 except SourceFailedError as failed:
                     log.warning("%s cannot be taken from %s: %s", point.name, holder.identity, failed)
                     causes.append((holder.identity, failed.cause))

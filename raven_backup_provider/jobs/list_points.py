@@ -102,7 +102,7 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         points=tuple(_row(point) for point in points),
         problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
         unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
-        in_progress=tuple(stored.key for stored in catalog.in_progress),
+        in_progress=tuple(sorted({stored.key for stored in (*catalog.in_progress, *source.partial_files())})),
     )
 
 

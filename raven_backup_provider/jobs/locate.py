@@ -11,8 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from raven_backup_provider.core.catalog import Catalog, chain_order, find_database_folder, read_catalog
-from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.destination import Destination, ShowsPartial
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
+from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 
@@ -62,6 +63,13 @@ class Source:
             if self._holds(folder) and parse_folder_name(folder.rpartition("/")[2]) is not None:
                 found.setdefault(folder.rpartition("/")[2], []).append(name)
         return found
+
+    def partial_files(self) -> list[StoredFile]:
+        """What is being written, or was left by a killed writer, as far as the destination can show it."""
+        if not isinstance(self.destination, ShowsPartial):
+            return []
+        found = self.destination.partial_files(self.folder)
+        return [file for file in found if self._holds(file.key.rpartition("/")[0])]
 
     def _holds(self, folder: str) -> bool:
         parent, _, name = folder.rpartition("/")

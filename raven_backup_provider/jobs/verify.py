@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
@@ -14,11 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from raven_backup_provider.core.catalog import Catalog, Chain, RestorePoint
-from raven_backup_provider.core.destination import Destination, LocallyReadable
+from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
-from raven_backup_provider.core.verification import Depth, check_file
+from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
@@ -121,6 +118,24 @@ def verify(
     return report
 
 
+def files_to_read(
+    destination: Destination,
+    database: str | None = None,
+    *,
+    signing_key: bytes | None = None,
+    selection: Selection | str = Selection.ALL,
+    sample: Sample | None = None,
+) -> list[tuple[Source, str]]:
+    """The files that :func:`verify` would read with these arguments; none of them is read."""
+    return [
+        (source, point.key)
+        for source in sources(destination, database)
+        for chain in _chosen(source.read(signing_key), Selection(selection), ())
+        for point in chain.points
+        if sample is None or sample.holds(point)
+    ]
+
+
 def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> list[Chain]:
     chosen = list(catalog.chains)
     if chains:
@@ -158,34 +173,29 @@ def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict
         on_bytes=ReadingWatch(point.key, size, how.on_progress, how.cancel).passed,
     )
     problems = tuple(f"{finding.problem}: {finding.detail}" for finding in findings)
-    verdict = Verdict.INVALID if problems else Verdict.VALID
+    verdict = _verdict(findings)
     seconds = round(how.monotonic() - begun, 3)
-    return FileVerdict(point.key, verdict, problems, size, "deep" if how.deep else "hash", seconds)
+    read = "size" if verdict is Verdict.ARCHIVED else "deep" if how.deep else "hash"
+    return FileVerdict(point.key, verdict, problems, size, read, seconds)
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    if not findings:
+        return Verdict.VALID
+    only_archived = all(finding.problem in (Problem.ARCHIVED, Problem.KEY) for finding in findings)
+    archived = any(finding.problem is Problem.ARCHIVED for finding in findings)
+    return Verdict.ARCHIVED if archived and only_archived else Verdict.INVALID
 
 
 def _in_progress(source: Source, catalog: Catalog, chosen: Sequence[Chain], *, narrowed: bool) -> list[FileVerdict]:
-    """Partial files. A folder destination does not list them, so they are looked for on its disk."""
-    listed = {f.key: f.size for f in catalog.in_progress} | _partial_files(source)
+    """Partial files. Most destinations do not list them among the published ones."""
+    listed = {f.key: f.size for f in (*catalog.in_progress, *source.partial_files())}
     folders = {c.folder for c in chosen}
     return [
         FileVerdict(key, Verdict.IN_PROGRESS, (), size, "size")
         for key, size in sorted(listed.items())
         if not narrowed or key.rpartition("/")[0] in folders
     ]
-
-
-def _partial_files(source: Source) -> dict[str, int]:
-    if not isinstance(source.destination, LocallyReadable):
-        return {}
-    root = source.destination.local_path("")
-    found = {}
-    for folder, _, names in os.walk(source.destination.local_path(source.folder)):
-        for name in names:
-            if name.endswith(IN_PROGRESS_SUFFIX):
-                path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):  # it got its final name meanwhile
-                    found[os.path.relpath(path, root).replace(os.sep, "/")] = os.path.getsize(path)
-    return found
 
 
 def _require_something(
