@@ -28,8 +28,9 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
         "operators": [
             _modules("operators.backup", "operators.restore", "operators.verify", "operators.tombstone_guard"),
+            _modules("operators.copy", "operators.audit"),
         ],
-        "triggers": [_modules("triggers.operation")],
+        "triggers": [_modules("triggers.operation", "triggers.retrieval")],
         "connection-types": [_server(), _key(), _folder()],
     }
 

@@ -93,14 +93,15 @@ def copy_backup(
     place = place_for(target, name)
     run.on_step(CopyStep.LOCK)
     with target.exclusive(place.folder):
-        copied = _Copying(request, run, place, tuple(holders)).copy(chosen)
+        copying = _Copying(request, run, place, tuple(holders))
+        copied = copying.copy(chosen)
         run.on_step(CopyStep.SWEEP)
         for leftover in target.sweep_partial(place.folder):
             log.info("Removed %s, left by a run that died.", leftover)
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
-    result = CopyResult(name, target.identity, copied, newest, seconds, unread)
+    result = CopyResult(name, target.identity, copied, newest, seconds, unread, tuple(copying.warnings))
     log.info("%s", result.summary())
     return result
 
@@ -119,6 +120,7 @@ class _Copying:
     holders: tuple[Holder, ...]
     manifests_read: bool = True
     troubles: list[RavenBackupError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def copy(self, chosen: Sequence[Chosen]) -> tuple[CopiedPoint, ...]:
         self.run.on_step(CopyStep.READ_TARGET)
@@ -197,7 +199,9 @@ class _Copying:
             try:
                 source = None
                 if found.standing is not Standing.THERE:
-                    source = copier.bring(point, found.standing).source
+                    sent = copier.bring(point, found.standing)
+                    source = sent.source
+                    self.warnings += [str(cause) for _, cause in sent.passed_over]
                 elif self.request.check_hash:
                     self._check_hash(copier.key(point), point)
             except (NoGoodCopyError, FileExistsAtDestinationError, CorruptBackupError) as error:

@@ -13,12 +13,12 @@ from raven_backup_provider.jobs.copy_selection import CopySelection
 class CopyRequest:
     """A copy of one database's backups to one destination.
 
-    :param database: its name in any letter case, or its folder at the sources.
+    :param database: its name in any letter case, or its folder at the sources; None where a source is that folder itself.
     :param check_hash: read what is at the target already and compare its SHA-256, instead of its size and manifest only.
     :param signing_key: manifests not signed with it prove nothing.
     """
 
-    database: str
+    database: str | None
     selection: CopySelection
     check_hash: bool = False
     signing_key: bytes | None = field(default=None, repr=False)
@@ -50,6 +50,7 @@ class CopyResult:
     :param points: everything selected, in the order of chains and files.
     :param newest: manifest of the newest of them.
     :param unread: identities of sources that could not be read, so that they may hold something newer.
+    :param warnings: what was wrong with files at sources that were passed over for others.
     """
 
     database: str
@@ -58,6 +59,7 @@ class CopyResult:
     newest: Manifest
     seconds: float
     unread: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def sent(self) -> list[CopiedPoint]:
@@ -81,6 +83,7 @@ class CopyResult:
             "bytes_sent": self.bytes_sent,
             "seconds": self.seconds,
             "unread_sources": list(self.unread),
+            "warnings": list(self.warnings),
         }
 
     def summary(self) -> str:

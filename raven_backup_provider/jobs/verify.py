@@ -125,12 +125,13 @@ def files_to_read(
     signing_key: bytes | None = None,
     selection: Selection | str = Selection.ALL,
     sample: Sample | None = None,
+    chains: Sequence[str] = (),
 ) -> list[tuple[Source, str]]:
     """The files that :func:`verify` would read with these arguments; none of them is read."""
     return [
         (source, point.key)
         for source in sources(destination, database)
-        for chain in _chosen(source.read(signing_key), Selection(selection), ())
+        for chain in _chosen(source.read(signing_key), Selection(selection), chains)
         for point in chain.points
         if sample is None or sample.holds(point)
     ]
