@@ -6,15 +6,14 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.destination import Destination
-from raven_backup_provider.core.errors import DestinationError, ManifestError, RavenBackupError
+from raven_backup_provider.core.errors import ManifestError
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import Engine, StoredFile
 from raven_backup_provider.core.names import (
@@ -42,31 +41,6 @@ class RestorePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
-    """What lies under one backup file's name: the file, its manifest, or both. Copies and audits compare these.
-
-    :param key: key of the backup file.
-    :param stored: the backup file, None if only its manifest is there.
-    :param manifest_file: its manifest as stored, None if there is none.
-    :param manifest: what that says, None if it cannot be used.
-    :param manifest_sha256: SHA-256 of its bytes, None if it was not read.
-    :param problem: why the two make no restore point, though there is a manifest.
-    """
-
-    key: str
-    stored: StoredFile | None
-    manifest_file: StoredFile | None = None
-    manifest: Manifest | None = None
-    manifest_sha256: str | None = None
-    problem: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.key.rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
 class Chain:
     """One backup folder: a full and what continues it, in restore order.
 
@@ -74,14 +48,12 @@ class Chain:
     :param points: proven files, as far as the chain is whole.
     :param problems: what is wrong with the folder, one sentence each; empty for a good chain.
     :param unproven: backup files of the folder without a usable manifest.
-    :param found: everything in the folder that a restore point is made of, also behind a gap; in restore order.
     """
 
     folder: str
     points: tuple[RestorePoint, ...]
     problems: tuple[str, ...] = ()
     unproven: tuple[StoredFile, ...] = ()
-    found: tuple[FoundFile, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -164,28 +136,34 @@ def read_catalog(destination: Destination, folder: str, signing_key: bytes | Non
         else:
             by_folder[parent].append(stored)
     chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
-    return Catalog(folder, tuple(sorted(chains, key=chain_order)), tuple(in_progress), tuple(foreign))
+    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign))
 
 
 def _is_ours(name: str) -> bool:
     return parse_file_name(backup_name_of_manifest(name) or name) is not None
 
 
-def chain_order(chain: Chain) -> tuple[str, str]:
-    """Sorts chains by the start of their full."""
+def _chain_order(chain: Chain) -> tuple[str, str]:
     # Folder names of the server engine carry the server's local time, so the manifest's UTC decides where there is one.
     started = chain.points[0].manifest.started.strftime("%Y-%m-%d-%H-%M-%S") if chain.points else ""
     return (started or chain.folder.rpartition("/")[2][:19], chain.folder)
 
 
 def _read_chain(destination: Destination, folder: str, files: list[StoredFile], signing_key: bytes | None) -> Chain:
-    found = _found_files(destination, folder, files, signing_key)
-    problems = [f.problem for f in sorted(found, key=lambda f: f.key) if f.problem is not None]
-    points = [RestorePoint(f.key, f.manifest) for f in found if f.manifest is not None and f.problem is None]
+    stored = {f.key: f for f in files if backup_name_of_manifest(f.key.rpartition("/")[2]) is None}
+    points: list[RestorePoint] = []
+    problems: list[str] = []
+    for file in files:
+        parent, _, name = file.key.rpartition("/")
+        backup = backup_name_of_manifest(name)
+        if backup is None:
+            continue
+        point = _read_point(destination, f"{parent}/{backup}", file, stored, signing_key, problems)
+        if point is not None:
+            points.append(point)
+    points.sort(key=lambda p: restore_order_key(p.key.rpartition("/")[2]))
     proven = {p.key for p in points}
-    unproven = tuple(
-        f.stored for f in sorted(found, key=lambda f: f.key) if f.stored is not None and f.key not in proven
-    )
+    unproven = tuple(f for key, f in sorted(stored.items()) if key not in proven)
     length, gaps = whole_part([p.manifest for p in points])
     whole = points[:length]
     problems += gaps
@@ -197,73 +175,35 @@ def _read_chain(destination: Destination, folder: str, files: list[StoredFile], 
             for f in unproven
             if restore_order_key(f.key.rpartition("/")[2]) < last
         ]
-    return Chain(folder, tuple(whole), tuple(problems), unproven, found)
+    return Chain(folder, tuple(whole), tuple(problems), unproven)
 
 
-def _found_files(
-    destination: Destination, folder: str, files: list[StoredFile], signing_key: bytes | None
-) -> tuple[FoundFile, ...]:
-    data: dict[str, StoredFile] = {}
-    manifest_files: dict[str, StoredFile] = {}
-    for file in files:
-        name = file.key.rpartition("/")[2]
-        backup = backup_name_of_manifest(name)
-        if backup is None:
-            data[name] = file
-        else:
-            manifest_files[backup] = file
-    found = [
-        _read_file(destination, FoundFile(f"{folder}/{name}", data.get(name), manifest_files.get(name)), signing_key)
-        for name in sorted({*data, *manifest_files})
-    ]
-    return tuple(sorted(found, key=lambda f: restore_order_key(f.name)))
-
-
-def _read_file(destination: Destination, found: FoundFile, signing_key: bytes | None) -> FoundFile:
-    """With what its manifest says; a manifest that proves nothing is a problem, a missing one is none."""
-    file = found.manifest_file
-    if file is None:
-        return found
-    if file.size > manifests.MAX_SIZE:
-        return replace(found, problem=f"{file.key} is {file.size} bytes; a manifest never is. It was not read.")
-    text = read_small_file(destination, file)
-    found = replace(found, manifest_sha256=hashlib.sha256(text).hexdigest())
+def _read_point(
+    destination: Destination,
+    key: str,
+    manifest_file: StoredFile,
+    stored: dict[str, StoredFile],
+    signing_key: bytes | None,
+    problems: list[str],
+) -> RestorePoint | None:
+    if manifest_file.size > manifests.MAX_SIZE:
+        problems.append(f"{manifest_file.key} is {manifest_file.size} bytes; a manifest never is. It was not read.")
+        return None
     try:
-        manifest = manifests.load(text, name=file.key, signing_key=signing_key)
+        with destination.open_read(manifest_file.key) as source:
+            manifest = manifests.load(
+                source.read(manifests.MAX_SIZE + 1), name=manifest_file.key, signing_key=signing_key
+            )
     except ManifestError as error:
-        return replace(found, problem=str(error))
-    if manifest.file.name != found.name:
-        return replace(found, problem=f"{file.key} speaks of {manifest.file.name}, so it was copied or renamed.")
-    return replace(found, manifest=manifest, problem=_mismatch(found, manifest))
-
-
-def read_small_file(destination: Destination, file: StoredFile) -> bytes:
-    """The whole of a listed file, up to the largest size a manifest may have.
-
-    :raises DestinationError: the stream ended early; a cut line must not pass for a damaged manifest.
-    """
-    text = b""
-    try:
-        with destination.open_read(file.key) as source:
-            while len(text) <= manifests.MAX_SIZE and (piece := source.read(manifests.MAX_SIZE + 1 - len(text))):
-                text += piece
-    except RavenBackupError:
-        raise
-    except Exception as error:  # whatever a store's client raises while it reads
-        raise DestinationError(
-            f"Reading {file.key} at {destination.identity} failed: {str(error) or type(error).__name__}. Try again."
-        ) from error
-    if len(text) < file.size:
-        raise DestinationError(
-            f"Reading {file.key} at {destination.identity} ended after {len(text)} of {file.size} bytes. Try again."
-        )
-    return text
-
-
-def _mismatch(found: FoundFile, manifest: Manifest) -> str | None:
-    """Why a readable manifest does not prove the file beside it."""
-    if found.stored is None:
-        return f"{found.key} is missing although its manifest is there."
-    if found.stored.size != manifest.file.size:
-        return f"{found.key} has {found.stored.size} bytes, its manifest says {manifest.file.size}."
-    return None
+        problems.append(str(error))
+        return None
+    if manifest.file.name != key.rpartition("/")[2]:
+        problems.append(f"{manifest_file.key} speaks of {manifest.file.name}, so it was copied or renamed.")
+        return None
+    if key not in stored:
+        problems.append(f"{key} is missing although its manifest is there.")
+        return None
+    if stored[key].size != manifest.file.size:
+        problems.append(f"{key} has {stored[key].size} bytes, its manifest says {manifest.file.size}.")
+        return None
+    return RestorePoint(key, manifest)

@@ -226,6 +226,12 @@ class SourceFailedError(RavenBackupError):
         super().__init__(str(cause))
 
 
+class SourceBrokeOffError(SourceFailedError):
+    """The source failed in a way that may be gone later, so what was written so far is worth keeping."""
+
+    retryable = True
+
+
 class NoGoodCopyError(RavenBackupError):
     """No place could give a file whole; what it was wanted for was not changed.
 

@@ -20,6 +20,7 @@ from raven_backup_provider.core.errors import (
     DestinationError,
     InterruptedBackupError,
     RavenBackupError,
+    SourceBrokeOffError,
     SourceFailedError,
 )
 from raven_backup_provider.core.model import FileDigest
@@ -78,7 +79,7 @@ class SourceStream:
         if isinstance(self._failure, InterruptedBackupError):
             raise self._failure
         if self._failure is not None:
-            raise SourceFailedError(self._failure)
+            raise _failed(self._failure)
 
     def close(self) -> None:
         """End the reading; waits for the thread, so that the source's client is free again, unless the run is cancelled."""
@@ -163,7 +164,7 @@ class SourceStream:
                 except InterruptedBackupError:
                     raise
                 except RavenBackupError as final:
-                    raise SourceFailedError(final) from error
+                    raise _failed(final) from error
 
     @property
     def _where(self) -> str:
@@ -184,3 +185,7 @@ class SourceStream:
         if file is not None:
             with suppress(Exception):
                 file.close()
+
+
+def _failed(cause: RavenBackupError) -> SourceFailedError:
+    return SourceBrokeOffError(cause) if cause.retryable else SourceFailedError(cause)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from raven_backup_provider.core.catalog import Catalog, RestorePoint
+from raven_backup_provider.core.catalog import RestorePoint
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -83,15 +83,12 @@ def _read_all(places: dict[str, Destination], request: AuditRequest) -> tuple[li
 
 
 def _read_one(source: Source, request: AuditRequest) -> tuple[str, Holder]:
-    catalog = source.read(request.signing_key)
-    return _database_key(source, catalog), Holder.of(source, catalog)
-
-
-def _database_key(source: Source, catalog: Catalog) -> str:
-    points = catalog.points()
-    if points:
-        return database_folder(points[-1].manifest.database.name).casefold()
-    return (source.folder.rpartition("/")[2] or source.database or "").casefold()
+    holder = Holder.read(source, request.signing_key)
+    found = [f.manifest for folder in holder.folders.values() for f in folder.files.values()]
+    newest = max((m for m in found if m is not None), key=lambda m: m.started, default=None)
+    if newest is not None:
+        return database_folder(newest.database.name).casefold(), holder
+    return (source.folder.rpartition("/")[2] or source.database or "").casefold(), holder
 
 
 def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) -> int:

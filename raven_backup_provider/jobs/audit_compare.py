@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from raven_backup_provider.core.catalog import FoundFile
 from raven_backup_provider.core.errors import DestinationError
+from raven_backup_provider.core.found_files import FoundFile
 from raven_backup_provider.core.names import restore_order_key
 from raven_backup_provider.jobs.audit_model import AuditRequest, Cell, Row, State
 from raven_backup_provider.jobs.copy_plan import Standing, compare
@@ -76,6 +76,8 @@ def cell_of(
         return Cell(State.UNREACHABLE, str(one.failures[identity]), transient=True)
     holder = one.holders.get(identity)
     found = compare(point, holder.find(point) if holder is not None else None)
+    if holder is not None and holder.is_deleting(chain.name) and found.standing is not Standing.THERE:
+        return Cell(State.NOT_KEPT)
     if found.standing in _STATES:
         return Cell(_STATES[found.standing], found.detail)
     if not is_kept(holder, chain, one.chains, request):
@@ -93,7 +95,8 @@ def is_kept(holder: Holder | None, chain: MergedChain, chains: Sequence[MergedCh
     """
     if request.since is not None:
         return chain.started >= request.since
-    oldest = min((c.started for c in chains if holder is not None and holder.files.get(c.name)), default=None)
+    kept = [c for c in chains if holder is not None and holder.files(c.name) and not holder.is_deleting(c.name)]
+    oldest = min((c.started for c in kept), default=None)
     return oldest is None or chain.started >= oldest
 
 
@@ -102,8 +105,8 @@ def _other_rows(one: Audited, chain: MergedChain) -> list[Row]:
     points = {point.name for point in chain.points}
     rows: dict[str, Row] = {}
     for identity, holder in one.holders.items():
-        for name, found in holder.files.get(chain.name, {}).items():
-            if name not in points:
+        for name, found in holder.files(chain.name).items():
+            if name not in points and not holder.is_deleting(chain.name):
                 row = rows.setdefault(name, Row(one.name, chain.name, name, None))
                 row.size = row.size or (found.manifest.file.size if found.manifest is not None else None)
                 row.cells[identity] = _other_cell(found, points)

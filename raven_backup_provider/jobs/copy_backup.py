@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from raven_backup_provider.core.catalog import FoundFile
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -32,7 +31,7 @@ from raven_backup_provider.core.patience import Patience
 from raven_backup_provider.core.transfer import READING, WRITING, read_whole
 from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.copy_model import CopiedPoint, CopyRequest, CopyResult
-from raven_backup_provider.jobs.copy_places import choose_from, files_by_name, place_for, read_sources
+from raven_backup_provider.jobs.copy_places import choose_from, place_for, read_sources
 from raven_backup_provider.jobs.copy_plan import Comparison, Standing, compare, obstacles
 from raven_backup_provider.jobs.copy_point import PointCopier
 from raven_backup_provider.jobs.copy_selection import Chosen, Which
@@ -146,18 +145,18 @@ class _Copying:
     def _where(self) -> str:
         return self.place.destination.identity
 
-    def _read_target(self, chosen: Sequence[Chosen]) -> dict[str, dict[str, FoundFile]]:
+    def _read_target(self, chosen: Sequence[Chosen]) -> Holder:
         only = None if self.request.selection.which is Which.ALL else [one.chain.name for one in chosen]
         try:
-            return Holder.of(self.place, self.place.read(self.request.signing_key, only)).files
+            return Holder.read(self.place, self.request.signing_key, only)
         except DestinationAccessError as error:
             log.warning("%s can be listed but not read, so names and sizes must do: %s", self._where, error)
             self.manifests_read = False
-            return files_by_name(self.place, only)
+            return Holder.listed(self.place, only)
 
-    def _plan(self, one: Chosen, there: dict[str, dict[str, FoundFile]]) -> list[tuple[MergedPoint, Comparison]]:
+    def _plan(self, one: Chosen, there: Holder) -> list[tuple[MergedPoint, Comparison]]:
         """What is to be done for each point; empty where the chain cannot come here."""
-        found = there.get(one.chain.name, {})
+        found = there.files(one.chain.name)
         self.troubles += [BrokenChainError(f"{one.chain.name}: {problem}") for problem in one.problems]
         plan = [
             (point, compare(point, found.get(point.name), manifests_read=self.manifests_read)) for point in one.points
@@ -167,6 +166,8 @@ class _Copying:
             self.troubles += [self._conflict(c.detail) for c in wrong]
             return []
         hindered = obstacles(one.chain.points, found.values()) if self.manifests_read else []
+        if there.is_deleting(one.chain.name):
+            hindered = [f"retention is deleting it at {self._where}, or was stopped while it did; let it finish first."]
         if hindered:
             self.troubles += [self._conflict(f"{one.chain.name} would not restore there: {why}") for why in hindered]
             return []

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NoReturn
 
-from raven_backup_provider.core.catalog import FoundFile, find_database_folder
+from raven_backup_provider.core.catalog import find_database_folder
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ConfigurationError,
@@ -15,7 +14,7 @@ from raven_backup_provider.core.errors import (
     RavenBackupError,
     RestorePointNotFoundError,
 )
-from raven_backup_provider.core.names import backup_name_of_manifest, database_folder, manifest_name
+from raven_backup_provider.core.names import database_folder, manifest_name
 from raven_backup_provider.jobs.copy_model import CopyRequest
 from raven_backup_provider.jobs.copy_selection import Chosen, Which, choose, folders_to_read
 from raven_backup_provider.jobs.locate import Source, locate
@@ -45,7 +44,7 @@ def read_sources(
         try:
             found = locate(source, request.database)
             only = folders_to_read(found, request.selection)
-            holders.append(Holder.of(found, found.read(request.signing_key, only)))
+            holders.append(Holder.read(found, request.signing_key, only))
         except (DestinationError, RestorePointNotFoundError) as error:
             log.warning("%s is no source now: %s", source.identity, error)
             failures[source.identity] = error
@@ -75,21 +74,3 @@ def choose_from(request: CopyRequest, holders: Sequence[Holder]) -> list[Chosen]
                 if holder.source.destination.stat(key) is not None:
                     raise DestinationError(f"{holder.identity} does not list {key} yet. Try again.") from None
         raise
-
-
-def files_by_name(place: Source, only: Sequence[str] | None) -> dict[str, dict[str, FoundFile]]:
-    """What a destination that may not be read has, by its listing alone."""
-    found: dict[str, dict[str, FoundFile]] = {}
-    for prefix in [place.folder] if only is None else [_below(place, name) for name in only]:
-        for stored in place.destination.list_files(prefix):
-            folder, _, name = stored.key.rpartition("/")
-            backup = backup_name_of_manifest(name)
-            chain = found.setdefault(folder.rpartition("/")[2], {})
-            entry = chain.setdefault(backup or name, FoundFile(f"{folder}/{backup or name}", None))
-            changed = replace(entry, stored=stored) if backup is None else replace(entry, manifest_file=stored)
-            chain[backup or name] = changed
-    return found
-
-
-def _below(place: Source, name: str) -> str:
-    return f"{place.folder}/{name}" if place.folder else name

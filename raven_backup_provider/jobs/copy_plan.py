@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from raven_backup_provider.core.catalog import FoundFile
 from raven_backup_provider.core.continuity import whole_part
+from raven_backup_provider.core.found_files import FoundFile
 from raven_backup_provider.core.names import restore_order_key
 from raven_backup_provider.jobs.merged_chains import MergedPoint
 

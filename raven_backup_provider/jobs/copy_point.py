@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from raven_backup_provider.core.catalog import read_small_file
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -26,6 +25,7 @@ from raven_backup_provider.core.errors import (
     RavenBackupError,
     SourceFailedError,
 )
+from raven_backup_provider.core.found_files import read_small_file
 from raven_backup_provider.core.names import manifest_name
 from raven_backup_provider.core.patience import Patience
 from raven_backup_provider.core.transfer import READING, WRITING, Stream, TransferStep, read_whole, transfer

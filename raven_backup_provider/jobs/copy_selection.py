@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.names import backup_name_of_manifest, parse_file_name, parse_folder_name
+from raven_backup_provider.core.names import parse_file_name, parse_folder_name
 from raven_backup_provider.jobs.locate import Source
-from raven_backup_provider.jobs.merged_chains import MergedChain, MergedPoint
+from raven_backup_provider.jobs.merged_chains import Holder, MergedChain, MergedPoint
 
 #: Names are UTC, but a server's own carry its local time: two of them may be told apart by this much and still be of one moment.
 _ZONES = timedelta(hours=26)
@@ -90,7 +90,7 @@ def folders_to_read(source: Source, selection: CopySelection) -> Collection[str]
         return None
     if selection.chain is not None:
         return [selection.chain]
-    names = source.file_names()
+    names = {name: list(folder.files) for name, folder in Holder.listed(source).folders.items()}
     if selection.file is not None:
         return [folder for folder, files in names.items() if selection.file in files]
     by_file = selection.which is Which.NEWEST
@@ -102,7 +102,7 @@ def folders_to_read(source: Source, selection: CopySelection) -> Collection[str]
 
 
 def _times(folder: str, files: Sequence[str]) -> list[datetime | None]:
-    parsed = [parse_file_name(backup_name_of_manifest(name) or name) for name in files]
+    parsed = [parse_file_name(name) for name in files]
     if parsed:
         return [name.time for name in parsed if name is not None]
     chain = parse_folder_name(folder)

@@ -104,7 +104,7 @@ class _Healing:
 
         :returns: whether it can be told what belongs there.
         """
-        holder = Holder.of(self.place, self.place.read(self.request.signing_key))
+        holder = Holder.read(self.place, self.request.signing_key)
         self.one.holders[self.identity] = holder
         now = self.run.clock()
         chains = {chain.name: chain for chain in self.one.chains}
@@ -118,7 +118,7 @@ class _Healing:
             )
             if fresh.state is not State.PRESENT or not by_reading:
                 row.cells[self.identity] = fresh
-        return bool(holder.files) or self.request.since is not None
+        return bool(holder.folders) or self.request.since is not None
 
     def heal_all(self) -> None:
         """Chain by chain, the oldest first."""
@@ -128,7 +128,7 @@ class _Healing:
                 self._heal_chain(chain, rows)
 
     def _heal_chain(self, chain: MergedChain, rows: Sequence[tuple[MergedPoint, Row]]) -> None:
-        there = self.one.holders[self.identity].files.get(chain.name, {}).values()
+        there = self.one.holders[self.identity].files(chain.name).values()
         hindered = self._foreign(chain) or obstacles(chain.points, there)
         for point, row in rows:
             if hindered:

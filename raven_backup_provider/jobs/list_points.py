@@ -9,6 +9,7 @@ from typing import Any
 from raven_backup_provider.core.catalog import Catalog, RestorePoint
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
+from raven_backup_provider.jobs.partial_files import partial_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,15 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         points=tuple(_row(point) for point in points),
         problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
         unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
-        in_progress=tuple(sorted({stored.key for stored in (*catalog.in_progress, *source.partial_files())})),
+        in_progress=_in_progress(catalog, source),
     )
+
+
+def _in_progress(catalog: Catalog, source: Source) -> tuple[str, ...]:
+    there = partial_files(source.destination, source.folder)
+    keys = {stored.key for stored in (*catalog.in_progress, *there.values())}
+    # A root with the folders of several databases is one source for each of them.
+    return tuple(sorted(key for key in keys if source.folder or source.holds(key.rpartition("/")[0])))
 
 
 def _row(point: RestorePoint) -> PointRow:

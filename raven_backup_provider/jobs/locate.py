@@ -7,13 +7,11 @@ folders found are listed instead (design section 10).
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from raven_backup_provider.core.catalog import Catalog, chain_order, find_database_folder, read_catalog
-from raven_backup_provider.core.destination import Destination, ShowsPartial
+from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 
@@ -36,42 +34,13 @@ class Source:
     database: str | None = None
     chain: str | None = None
 
-    def read(self, signing_key: bytes | None = None, only: Collection[str] | None = None) -> Catalog:
-        """The catalogue of this source.
+    def read(self, signing_key: bytes | None = None) -> Catalog:
+        """The catalogue of this source."""
+        found = read_catalog(self.destination, self.folder, signing_key)
+        return replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
 
-        :param only: names of backup folders; nothing else is read, whatever else is there.
-        """
-        wanted = only if only is not None else None if self.chain is None else [self.chain]
-        if wanted is None:
-            parts = [read_catalog(self.destination, self.folder, signing_key)]
-        else:
-            start = f"{self.folder}/" if self.folder else ""
-            parts = [read_catalog(self.destination, start + name, signing_key) for name in sorted(wanted)]
-        chains = sorted((c for part in parts for c in part.chains if self._holds(c.folder)), key=chain_order)
-        return Catalog(
-            self.folder,
-            tuple(chains),
-            tuple(f for part in parts for f in part.in_progress),
-            tuple(f for part in parts for f in part.foreign),
-        )
-
-    def file_names(self) -> dict[str, list[str]]:
-        """Names of the files in each backup folder, by the folder's name: one listing, nothing is read."""
-        found: dict[str, list[str]] = {}
-        for stored in self.destination.list_files(self.folder):
-            folder, _, name = stored.key.rpartition("/")
-            if self._holds(folder) and parse_folder_name(folder.rpartition("/")[2]) is not None:
-                found.setdefault(folder.rpartition("/")[2], []).append(name)
-        return found
-
-    def partial_files(self) -> list[StoredFile]:
-        """What is being written, or was left by a killed writer, as far as the destination can show it."""
-        if not isinstance(self.destination, ShowsPartial):
-            return []
-        found = self.destination.partial_files(self.folder)
-        return [file for file in found if self._holds(file.key.rpartition("/")[0])]
-
-    def _holds(self, folder: str) -> bool:
+    def holds(self, folder: str) -> bool:
+        """Whether the backup folder of that key is one of this source."""
         parent, _, name = folder.rpartition("/")
         if parent != self.folder or (self.chain is not None and name != self.chain):
             return False

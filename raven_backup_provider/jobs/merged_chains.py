@@ -7,12 +7,12 @@ the first one that can prove its file decides, so list the primary first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from raven_backup_provider.core.catalog import Catalog, FoundFile
 from raven_backup_provider.core.continuity import link_problems
+from raven_backup_provider.core.found_files import FoundFile, FoundFolder, sort_files, with_manifests
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import BackupKind
 from raven_backup_provider.core.names import parse_folder_name, restore_order_key
@@ -26,27 +26,52 @@ class Holder:
     """One destination with what it holds of one database.
 
     :param source: where that is.
-    :param files: by name of the backup folder, then by name of the file.
+    :param folders: by name of the backup folder.
     """
 
     source: Source
-    catalog: Catalog
-    files: dict[str, dict[str, FoundFile]]
+    folders: dict[str, FoundFolder]
 
     @classmethod
-    def of(cls, source: Source, catalog: Catalog) -> Holder:
-        """A holder of what was read of it."""
-        files = {c.folder.rpartition("/")[2]: {f.name: f for f in c.found} for c in catalog.chains}
-        return cls(source, catalog, files)
+    def read(cls, source: Source, signing_key: bytes | None, only: Collection[str] | None = None) -> Holder:
+        """List it and read its manifests.
+
+        :param only: names of backup folders; nothing else is looked at, whatever else is there.
+        :raises DestinationError: something could not be read.
+        """
+        listed = cls.listed(source, only).folders.values()
+        folders = [with_manifests(source.destination, folder, signing_key) for folder in listed]
+        return cls(source, {folder.name: folder for folder in folders})
+
+    @classmethod
+    def listed(cls, source: Source, only: Collection[str] | None = None) -> Holder:
+        """List it only: names and sizes."""
+        if only is None and source.chain is not None:
+            only = [source.chain]
+        start = f"{source.folder}/" if source.folder else ""
+        prefixes = [source.folder] if only is None else [start + name for name in sorted(only)]
+        files = [file for prefix in prefixes for file in source.destination.list_files(prefix)]
+        folders = sort_files(file for file in files if source.holds(file.key.rpartition("/")[0]))
+        return cls(source, {folder.name: folder for folder in folders})
 
     @property
     def identity(self) -> str:
         """The destination's."""
         return self.source.destination.identity
 
+    def files(self, chain: str) -> dict[str, FoundFile]:
+        """What lies in one backup folder here, by name."""
+        folder = self.folders.get(chain)
+        return folder.files if folder is not None else {}
+
+    def is_deleting(self, chain: str) -> bool:
+        """Whether retention is deleting that chain here."""
+        folder = self.folders.get(chain)
+        return folder is not None and folder.deleting
+
     def find(self, point: MergedPoint) -> FoundFile | None:
         """What lies here under that point's names."""
-        return self.files.get(point.chain, {}).get(point.name)
+        return self.files(point.chain).get(point.name)
 
     def proves(self, point: MergedPoint) -> FoundFile | None:
         """The point's file here, if its manifest is the same and its size agrees."""
@@ -100,7 +125,7 @@ class MergedChain:
 
 def merge(holders: Sequence[Holder]) -> tuple[MergedChain, ...]:
     """All chains, oldest first."""
-    names = dict.fromkeys(name for holder in holders for name in holder.files)
+    names = dict.fromkeys(name for holder in holders for name in holder.folders)
     return tuple(sorted((_merge(name, holders) for name in names), key=lambda c: (c.started, c.name)))
 
 
@@ -108,7 +133,7 @@ def _merge(chain: str, holders: Sequence[Holder]) -> MergedChain:
     proven: dict[str, tuple[int, MergedPoint]] = {}
     problems: dict[str, str] = {}
     for rank, holder in enumerate(holders):
-        for name, found in holder.files.get(chain, {}).items():
+        for name, found in holder.files(chain).items():
             if found.problem is not None:
                 problems.setdefault(name, f"{found.problem} ({holder.identity})")
             elif (point := _point(chain, found)) is not None:

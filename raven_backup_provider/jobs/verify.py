@@ -18,6 +18,7 @@ from raven_backup_provider.core.errors import ConfigurationError, RestorePointNo
 from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
+from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
 from raven_backup_provider.jobs.verify_report import FileVerdict, Verdict, VerifyReport
 
@@ -189,8 +190,9 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
 
 
 def _in_progress(source: Source, catalog: Catalog, chosen: Sequence[Chain], *, narrowed: bool) -> list[FileVerdict]:
-    """Partial files. Most destinations do not list them among the published ones."""
-    listed = {f.key: f.size for f in (*catalog.in_progress, *source.partial_files())}
+    """Partial files, listed or not."""
+    there = partial_files(source.destination, source.folder)
+    listed = {f.key: f.size for f in (*catalog.in_progress, *there.values())}
     folders = {c.folder for c in chosen}
     return [
         FileVerdict(key, Verdict.IN_PROGRESS, (), size, "size")

@@ -59,8 +59,8 @@ def send(source: FaultDestination, target: FaultDestination, how: Stream = HOW) 
 
 
 def assert_nothing_is_there(target: FaultDestination) -> None:
+    """Nothing published; an adapter may keep a partial file for the next try of the same copy."""
     assert keys(target.inner) == []
-    assert target.inner.sweep_partial("") == []
 
 
 def test_the_file_arrives_and_is_the_same(source: FaultDestination, target: FaultDestination) -> None:

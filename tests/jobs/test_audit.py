@@ -344,6 +344,21 @@ def test_what_the_copys_own_retention_removed_is_not_brought_back(a: FaultDestin
     assert points(b) == [chain.key_of(n) for chain in chains[2:] for n in (0, 1)]
 
 
+def test_a_chain_that_retention_was_stopped_deleting_is_not_brought_back(
+    a: FaultDestination, b: FaultDestination
+) -> None:
+    chains = [make_chain(2, days=day) for day in range(3)]
+    for chain in chains:
+        put_everywhere(chain, a, b)
+    mark = f"shop/{chains[0].name}/2026-03-01-12-00-00.deleting.json"
+    b.inner.put(mark, b"{}")
+    b.inner.delete([manifest_name(chains[0].key_of(n)) for n in (0, 1)])
+    report = look(a, b, heal=True)
+    assert report.ok
+    assert states(report, b)[:2] == ["not kept", "not kept"]
+    assert points(b) == [chain.key_of(n) for chain in chains[1:] for n in (0, 1)]
+
+
 def test_since_says_what_belongs_there_whatever_the_oldest_chain_is(a: FaultDestination, b: FaultDestination) -> None:
     chains = [make_chain(1, days=day) for day in range(4)]
     for chain in chains:

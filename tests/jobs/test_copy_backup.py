@@ -600,6 +600,18 @@ def test_leftovers_of_killed_runs_make_room(
     assert contents(target) == contents(source)
 
 
+def test_a_chain_that_retention_is_deleting_there_is_left_to_it(
+    source: FaultDestination, target: FaultDestination, chain: MadeChain
+) -> None:
+    copy(source, target)
+    target.inner.delete([manifest_name(chain.key_of(2))])
+    target.inner.put(f"shop/{chain.name}/2026-03-01-12-00-00.deleting.json", b"{}")
+    before = contents(target)
+    with pytest.raises(FileExistsAtDestinationError, match="retention is deleting it"):
+        copy(source, target)
+    assert contents(target) == before
+
+
 # --- together -----------------------------------------------------------------------------------------------------------
 
 
@@ -650,8 +662,8 @@ def test_a_copy_told_to_stop_stops_and_leaves_restore_points_or_nothing(
     with pytest.raises(InterruptedBackupError):
         copy(source, target, run=CopyRun(cancel, on_step=stop))
     assert points(target) == [chain.key_of(0)]
-    assert target.inner.sweep_partial("") == []
     assert len(copy(source, target).sent) == 2
+    assert target.inner.sweep_partial("") == []
 
 
 def test_files_deleted_by_retention_meanwhile_are_told_as_missing(
