@@ -94,7 +94,8 @@ class AuditReport:
         return tuple(row.cells[i].word if i in row.cells else "-" for i in self.destinations)
 
     def _sum(self) -> str:
-        state = "All is as it should be" if self.ok else f"{len(self.faults())} faults"
+        count = len(self.faults())
+        state = "All is as it should be" if self.ok else f"{count} fault{'s' if count > 1 else ''}"
         return (
             f"{state}: {len(self.rows)} files at {len(self.destinations)} destinations, {self.bytes_read:,} bytes read, "
             f"{self.healed} files healed with {self.bytes_sent:,} bytes sent, in {self.seconds:.1f} s."

@@ -177,7 +177,9 @@ def _problems(last: Manifest, point: MergedPoint, full: Manifest) -> list[str]:
 def _left_over(points: list[MergedPoint], walked: list[MergedPoint]) -> list[str]:
     """Why proven files are no part of the chain, where something is lost; the other way of a fork is no fault of this one."""
     if not walked:
-        return [f"{p.name} is an incremental backup, but the full backup it builds on is not there." for p in points[:1]]
+        return [
+            f"{p.name} is an incremental backup, but the full backup it builds on is not there." for p in points[:1]
+        ]
     names = {point.name for point in walked}
     told = []
     for point in points:

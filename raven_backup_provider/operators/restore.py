@@ -128,7 +128,7 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         self._retrieve(context)
         return self.run_on_server(context) if mode is RestoreMode.SERVER else self._import(context)
 
-    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str) -> dict[str, Any]:
+    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str | None = None) -> dict[str, Any]:
         """Back from the triggerer: the files can be read now, or most of them."""
         self.begin()
         self._deadline = deadline

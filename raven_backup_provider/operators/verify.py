@@ -119,7 +119,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         report.raise_if_bad()
         return self._summary(report)
 
-    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str) -> dict[str, Any]:
+    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str | None = None) -> dict[str, Any]:
         """Back from the triggerer: the files can be read now."""
         self.begin()
         self._deadline = deadline

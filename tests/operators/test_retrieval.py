@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from raven_backup_provider.operators.backup import RavenDBBackupOperator
 from raven_backup_provider.operators.restore import RavenDBRestoreOperator
 from raven_backup_provider.operators.verify import RavenDBVerifyBackupOperator
 from tests.operators.conftest import Place
-from tests.support.airflow_fixtures import SetConnection, fire_trigger
+from tests.support.airflow_fixtures import RunDag, SetConnection, fire_trigger
 from tests.support.archive_destination import ArchiveDestination, offer_as_store
 from tests.support.made_chain import make_chain
 from tests.support.task_context import Task
@@ -185,3 +186,32 @@ def test_waiting_for_thousands_of_files_carries_only_some_of_them_through_airflo
     assert len(again.value.trigger.keys) == 1
     shelf.finish()
     assert resume(operator, task, again.value)["files"] == 4
+
+
+def test_airflow_itself_takes_the_task_through_the_wait(
+    shelf: ArchiveDestination, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk import DAG
+
+    def bring_when_asked() -> None:
+        while len(shelf.asked) < 4 and not over.wait(0.05):
+            pass
+        over.wait(0.5)
+        shelf.finish()
+
+    over = threading.Event()
+    with DAG(dag_id="verify_archive", schedule=None) as dag:
+        RavenDBVerifyBackupOperator(
+            task_id="verify", destination=TAPE, retrieval_tier="{{ 'bulk' }}", retrieval_poll_interval=0.1, retries=0
+        )
+    thread = threading.Thread(target=bring_when_asked)
+    thread.start()
+    try:
+        run = run_dag(dag)
+    finally:
+        over.set()
+        thread.join()
+    (instance,) = run.get_task_instances()
+    assert str(instance.state) == "success"
+    assert instance.xcom_pull(task_ids="verify")["verdicts"] == {"valid": 4}
+    assert {tier for _, tier, _ in shelf.asked} == {"bulk"}
