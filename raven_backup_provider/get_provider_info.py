@@ -28,14 +28,16 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
         "operators": [
             _modules(
+                "operators.audit",
                 "operators.backup",
+                "operators.copy",
                 "operators.restore",
                 "operators.retention",
                 "operators.verify",
                 "operators.tombstone_guard",
             ),
         ],
-        "triggers": [_modules("triggers.operation")],
+        "triggers": [_modules("triggers.operation", "triggers.retrieval")],
         "connection-types": [_server(), _key(), _folder()],
     }
 

@@ -57,6 +57,39 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_destinations(parser: argparse.ArgumentParser, help_text: str, *, name: str = "--destination") -> None:
+    """Several places."""
+    group = parser.add_argument_group("destinations")
+    group.add_argument(
+        name,
+        action="append",
+        required=True,
+        metavar="PLACE",
+        help=f"{help_text}; repeat it. A path (with a slash, such as ./backups), a file:// URI, the id of an Airflow Connection, "
+        "or scheme://connection_id@place/path",
+    )
+
+
+def add_retrieval(parser: argparse.ArgumentParser) -> None:
+    """Files that lie in an archive."""
+    group = parser.add_argument_group("archive")
+    group.add_argument(
+        "--retrieve",
+        nargs="?",
+        const="",
+        metavar="TIER",
+        help="ask for files that lie in an archive (at the store's standard speed, or that of the tier named) and end with exit "
+        "code 3; run the same command again when they can be read",
+    )
+    group.add_argument(
+        "--retrieve-days",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="how long the readable copies are kept (default: 3)",
+    )
+
+
 def add_key(parser: argparse.ArgumentParser, purpose: str, *, several: bool = False) -> None:
     """The encryption key."""
     group = parser.add_argument_group("encryption key", purpose)

@@ -21,6 +21,7 @@ from raven_backup_provider.core.names import (
     parse_folder_name,
     restore_order_key,
 )
+from raven_backup_provider.core.pruned_chains import PRUNED_NAME
 
 #: The file of ours that lies in a database's folder, beside its backup folders (core/manifest_pack.py).
 MANIFEST_PACK = "manifest-pack.json.zst"
@@ -123,6 +124,8 @@ def group_files(folder: str, files: Iterable[StoredFile]) -> Listing:
             in_progress.append(stored)
         elif parent == folder and name == MANIFEST_PACK:
             pack = stored
+        elif parent == folder and name == PRUNED_NAME:
+            continue  # read by itself, where it is needed
         else:
             foreign.append(stored)
     folders = tuple(listing for parent in sorted(heaps) if (listing := _listing(parent, heaps[parent])) is not None)

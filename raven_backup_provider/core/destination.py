@@ -140,6 +140,14 @@ class Archiving(Protocol):
 
 
 @runtime_checkable
+class ShowsPartial(Protocol):
+    """A destination that can show what is being written, or was left by a killed writer."""
+
+    def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """Partial files below ``prefix``, which :meth:`Destination.list_files` passes over."""
+
+
+@runtime_checkable
 class Protecting(Protocol):
     """A destination that can keep files from being deleted until a date."""
 

@@ -149,6 +149,10 @@ class BrokenChainError(CorruptBackupError):
     """Files of a chain are missing, swapped or do not continue each other."""
 
 
+class CopiesDifferError(RavenBackupError):
+    """Destinations do not hold what they should; the message lists what is missing or damaged where."""
+
+
 class RestorePointNotFoundError(RavenBackupError):
     """Nothing restorable is there; the message lists what is."""
 
@@ -207,6 +211,41 @@ class ArchivedFileError(DestinationError):
     :class:`~raven_backup_provider.core.destination.Archiving`). The message says which tier and how long."""
 
     retryable = False
+
+
+class RetrievalRunningError(ArchivedFileError):
+    """The file's retrieval was asked for and is not finished; later the same call succeeds."""
+
+    retryable = True
+
+
+class SourceFailedError(RavenBackupError):
+    """A file could not be read from one place, or is something else there than its manifest says; take another copy.
+
+    :param cause: what was found there: :class:`CorruptBackupError`, :class:`ArchivedFileError` or what the place said.
+    """
+
+    def __init__(self, cause: RavenBackupError) -> None:
+        self.cause = cause
+        super().__init__(str(cause))
+
+
+class SourceBrokeOffError(SourceFailedError):
+    """The source failed in a way that may be gone later, so what was written so far is worth keeping."""
+
+    retryable = True
+
+
+class NoGoodCopyError(RavenBackupError):
+    """No place could give a file whole; what it was wanted for was not changed.
+
+    :param causes: (identity of the place, what was found there).
+    """
+
+    def __init__(self, file: str, causes: Sequence[tuple[str, RavenBackupError]]) -> None:
+        self.causes = tuple(causes)
+        told = " ".join(str(cause) for _, cause in self.causes) or "No source has it."
+        super().__init__(f"{file} could not be copied: {told}")
 
 
 class ProtectedFileError(DestinationAccessError):

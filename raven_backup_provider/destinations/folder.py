@@ -258,6 +258,19 @@ class FolderDestination:
                 self._remove_empty(Path(folder))
         return sorted(swept)
 
+    def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """``*.in-progress`` below the folder: ours, and those of a RavenDB server that writes here itself."""
+        self._need_root()
+        for folder, _folders, names in os.walk(self._path(check_prefix(prefix))):
+            for name in sorted(names):
+                path = Path(folder, name)
+                if not name.endswith(IN_PROGRESS_SUFFIX):
+                    continue
+                try:
+                    yield stored_file(path.relative_to(self._root).as_posix(), path.lstat())
+                except FileNotFoundError:
+                    continue  # it got its final name meanwhile
+
     # --- the place ----------------------------------------------------------------------------------------------
 
     def exclusive(self, prefix: str) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ from raven_backup_provider.core.catalog import Catalog, RestorePoint
 from raven_backup_provider.core.chain_listing import file_part
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
+from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.read_marks import holds_of
 
 
@@ -110,7 +111,7 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         points=tuple(_row(point) for point in points),
         problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
         unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
-        in_progress=tuple(stored.key for stored in catalog.in_progress),
+        in_progress=_in_progress(catalog, source),
         holds=tuple(
             f"{file_part(listing.folder)}: {hold.words}"
             for listing in catalog.marked
@@ -120,6 +121,13 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         ),
         leftovers=tuple(stored.key for stored in catalog.leftovers),
     )
+
+
+def _in_progress(catalog: Catalog, source: Source) -> tuple[str, ...]:
+    there = partial_files(source.destination, source.folder)
+    keys = {stored.key for stored in (*catalog.in_progress, *there.values())}
+    # A root with the folders of several databases is one source for each of them.
+    return tuple(sorted(key for key in keys if source.folder or source.holds(key.rpartition("/")[0])))
 
 
 def _row(point: RestorePoint) -> PointRow:

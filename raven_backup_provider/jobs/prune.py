@@ -24,6 +24,7 @@ from raven_backup_provider.core.errors import (
     RavenBackupError,
 )
 from raven_backup_provider.core.manifest_pack import ManifestReader, pack_key
+from raven_backup_provider.core.pruned_chains import PRUNED_NAME, dump_pruned, pruned_key, read_pruned
 from raven_backup_provider.core.retention import plan_retention
 from raven_backup_provider.core.retention_model import Decision, RetentionPlan
 from raven_backup_provider.core.retention_policy import RetentionPolicy
@@ -90,6 +91,8 @@ def _prune_database(source: Source, run: _Run) -> DatabasePrune:
             if plan.refusal is not None and not run.confirm_mass_delete and not run.dry_run:
                 results += [_refused(decision) for decision in plan.decisions]
                 raise MassDeletionError(plan.refusal)
+            if not run.dry_run:
+                _write_down(source, plan, now)
             _carry_out(source.destination, plan, facts, run, results)
             if not run.dry_run:
                 _remember(source, facts, results, reader)
@@ -151,6 +154,21 @@ def _one(
     result = delete_folder(destination, decision, chain, anchor, run.clock())
     log.info("%s %s: %s", result.verdict.capitalize(), decision.folder, result.note or decision.reason)
     return result
+
+
+def _write_down(source: Source, plan: RetentionPlan, now: datetime) -> None:
+    """Say which chains go, before they go, so that an audit does not bring them back."""
+    names = [d.folder.rpartition("/")[2] for d in plan.deleted]
+    if not names or not source.folder:
+        return
+    before = read_pruned(source.destination, source.folder)
+    try:
+        source.destination.put(pruned_key(source.folder), dump_pruned(before, names, now), replace=True)
+    except LockedError:
+        raise
+    except RavenBackupError as error:
+        # A full disk, or rights to delete but not to write, must not keep old backups for ever.
+        log.warning("%s could not be written (%s); an audit may bring these chains back.", PRUNED_NAME, error)
 
 
 def _remember(source: Source, facts: DatabaseFacts, results: Sequence[FolderResult], reader: ManifestReader) -> None:

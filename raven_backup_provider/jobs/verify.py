@@ -16,7 +16,7 @@ from raven_backup_provider.core.catalog import Catalog, Chain, RestorePoint
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.verification import Depth, check_file
+from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
@@ -128,6 +128,25 @@ def verify(
     return report
 
 
+def files_to_read(
+    destination: Destination,
+    database: str | None = None,
+    *,
+    signing_key: bytes | None = None,
+    selection: Selection | str = Selection.ALL,
+    sample: Sample | None = None,
+    chains: Sequence[str] = (),
+) -> list[tuple[Source, str]]:
+    """The files that :func:`verify` would read with these arguments; none of them is read."""
+    return [
+        (source, point.key)
+        for source in sources(destination, database)
+        for chain in _chosen(source.read(signing_key), Selection(selection), chains)
+        for point in chain.points
+        if sample is None or sample.holds(point)
+    ]
+
+
 def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> list[Chain]:
     chosen = list(catalog.chains)
     if chains:
@@ -165,9 +184,18 @@ def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict
         on_bytes=ReadingWatch(point.key, size, how.on_progress, how.cancel).passed,
     )
     problems = tuple(f"{finding.problem}: {finding.detail}" for finding in findings)
-    verdict = Verdict.INVALID if problems else Verdict.VALID
+    verdict = _verdict(findings)
     seconds = round(how.monotonic() - begun, 3)
-    return FileVerdict(point.key, verdict, problems, size, "deep" if how.deep else "hash", seconds)
+    read = "size" if verdict is Verdict.ARCHIVED else "deep" if how.deep else "hash"
+    return FileVerdict(point.key, verdict, problems, size, read, seconds)
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    if not findings:
+        return Verdict.VALID
+    only_archived = all(finding.problem in (Problem.ARCHIVED, Problem.KEY) for finding in findings)
+    archived = any(finding.problem is Problem.ARCHIVED for finding in findings)
+    return Verdict.ARCHIVED if archived and only_archived else Verdict.INVALID
 
 
 def _in_progress(source: Source, catalog: Catalog, chosen: Sequence[Chain], *, narrowed: bool) -> list[FileVerdict]:

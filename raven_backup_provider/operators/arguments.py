@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import re
+from ast import literal_eval
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +44,21 @@ def given(value: Any) -> str | None:
     """An optional text argument after rendering: a form left empty arrives as None, "" or the text "None"."""
     text = str(value).strip() if value is not None else ""
     return None if text in ("", "None", "null") else text
+
+
+def names(value: Any, argument: str) -> list[str]:
+    """A rendered list of names: a list, the text of one (``["a", "b"]``), or names separated by commas or line breaks.
+
+    :raises ConfigurationError: there is none in it.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        with suppress(ValueError, SyntaxError):
+            value = literal_eval(value.strip())
+    parts = re.split(r"[,\n]", value) if isinstance(value, str) else value or []
+    found = [text for part in parts if (text := given(part)) is not None]
+    if not found:
+        raise ConfigurationError(f"{argument} names no destination.")
+    return found
 
 
 def choice(kind: type[_E], value: Any, name: str) -> _E:

@@ -25,6 +25,7 @@ from raven_backup_provider.core.errors import (
     RestorePointNotFoundError,
 )
 from raven_backup_provider.core.names import manifest_name
+from raven_backup_provider.core.pruned_chains import PRUNED_NAME
 from raven_backup_provider.core.retention_model import ItemKind
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.destinations.folder import FolderDestination
@@ -73,7 +74,7 @@ def files(root: Path) -> list[str]:
 
 
 def backup_files(root: Path) -> list[str]:
-    return [name for name in files(root) if not name.endswith("manifest-pack.json.zst")]
+    return [name for name in files(root) if not name.endswith(("manifest-pack.json.zst", PRUNED_NAME))]
 
 
 def catalog(root: Path | Destination) -> Catalog:

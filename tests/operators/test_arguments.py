@@ -8,7 +8,7 @@ import pytest
 
 from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.core.model import Engine
-from raven_backup_provider.operators.arguments import choice, given, positive, switch
+from raven_backup_provider.operators.arguments import choice, given, names, positive, switch
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "None", "null"])
@@ -46,3 +46,16 @@ def test_a_choice_takes_members_and_their_values_and_lists_them_otherwise() -> N
     assert choice(Engine, Engine.STREAM, "engine") is Engine.STREAM
     with pytest.raises(ConfigurationError, match="engine must be one of stream, server, not 'cloud'"):
         choice(Engine, "cloud", "engine")
+
+
+@pytest.mark.parametrize(
+    "value", [["a", "b c"], ("a", "b c", ""), "a, b c", "a\n b c \n", "['a', 'b c']", '["a", "b c"]']
+)
+def test_names_may_come_as_a_list_or_as_the_text_of_one(value: Any) -> None:
+    assert names(value, "source") == ["a", "b c"]
+
+
+@pytest.mark.parametrize("value", [None, "", " , ", [], [None, ""], "[]"])
+def test_no_name_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="source names no destination"):
+        names(value, "source")

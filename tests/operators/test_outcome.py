@@ -14,6 +14,7 @@ FAIL_NOW = {
     "CertificateError",
     "ClearanceError",
     "ConfigurationError",
+    "CopiesDifferError",
     "CorruptBackupError",
     "DatabaseDisabledError",
     "DatabaseNotFoundError",
@@ -22,6 +23,8 @@ FAIL_NOW = {
     "FileMissingAtDestinationError",
     "LicenceError",
     "ManifestError",
+    "MassDeletionError",
+    "NoGoodCopyError",
     "PreflightError",
     "ProtectedFileError",
     "RavenBackupError",
@@ -29,6 +32,7 @@ FAIL_NOW = {
     "RestorePointNotFoundError",
     "RestoreRefusedError",
     "ShardedDatabaseError",
+    "SourceFailedError",
 }
 RETRY = {
     "ConflictError",
@@ -43,8 +47,10 @@ RETRY = {
     "OperationCanceledError",
     "OperationFailedError",
     "OperationLostError",
+    "RetrievalRunningError",
     "ServerError",
     "ServerUnavailableError",
+    "SourceBrokeOffError",
     "StalledError",
 }
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RavenBackupError)]
@@ -53,6 +59,10 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 def make(kind: type[errors.RavenBackupError]) -> errors.RavenBackupError:
     if issubclass(kind, errors.PreflightError):
         return kind("The backup", ["what is wrong"])
+    if issubclass(kind, errors.SourceFailedError):
+        return kind(errors.CorruptBackupError("what is wrong"))
+    if issubclass(kind, errors.NoGoodCopyError):
+        return kind("shop/x", [("folder:/b", errors.CorruptBackupError("what is wrong"))])
     if issubclass(kind, errors.ProtectedFileError):
         return kind("what is wrong", None)
     return kind("what is wrong", "HasX") if issubclass(kind, errors.LicenceError) else kind("what is wrong")
