@@ -25,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
+        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage", "hooks.storage_glacier")],
         "operators": [
             _modules("operators.backup", "operators.restore", "operators.verify", "operators.tombstone_guard"),
         ],

@@ -109,7 +109,9 @@ class Store:
 
 
 #: By scheme of the address.
-STORES: dict[str, Store] = {}
+STORES: dict[str, Store] = {
+    "glacier": Store("storage_glacier", (), "amazon"),
+}
 
 
 def _open_address(text: str, server_path: str | None) -> Destination:
