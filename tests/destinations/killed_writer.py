@@ -19,7 +19,7 @@ from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, digest_of
 
 CONTENT = b"content" * 100_000
-STEPS = ("mkdir", "chmod", "open", "fchmod", "write", "fsync", "close", "link", "unlink", "replace", "rename", "rmdir")
+STEPS = ("mkdir", "chmod", "open", "write", "fsync", "close", "link", "unlink", "replace", "rename", "rmdir")
 
 
 def kill_before(number: int) -> None:
