@@ -7,6 +7,7 @@ a power cut at any moment leaves a whole file, or none and a leftover that :meth
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -275,6 +276,9 @@ class FolderDestination:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
+                    if error.errno in (errno.EBUSY, errno.ETXTBSY):  # a server that still waits for its dead client
+                        log.warning("The leftover %s is held open by somebody and stays for now.", path)
+                        continue
                     raise error_of(error, f"cannot remove the leftover {path}", path) from error
                 swept.append(path.relative_to(self._root).as_posix())
             if Path(folder) != top:

@@ -76,8 +76,10 @@ class ReadBack:
             self._hash_up_to(None, buffer)
         except OSError as error:
             self._failure = error
-        finally:
+        try:
             os.close(self._fd)
+        except OSError as error:  # a network file system reports here what writing out met
+            self._failure = self._failure or error
 
     def _hash_up_to(self, limit: int | None, buffer: bytearray) -> None:
         """Hash what follows; None: to the end of the file, wherever that is."""
