@@ -47,27 +47,20 @@ def hold_folder(
     try:
         yield
     finally:
-        _release(fd, path, folder)
+        _release(fd, path)
         on_release(folder)
 
 
-def _release(fd: int, path: Path, folder: Path) -> None:
-    """Close it, and remove the lock file if nothing else is in the folder.
-
-    Removed while still held: whoever waits for it notices that the file it holds has no name any more (_acquire). On a network
-    path that can take seconds to be seen elsewhere, so a folder with backups in it keeps its lock file.
-    """
-    alone = False
-    with suppress(OSError), os.scandir(folder) as entries:
-        alone = all(entry.name == path.name for entry in entries)
+def _release(fd: int, path: Path) -> None:
+    """Remove the lock file while it is still held: whoever waits for it notices that the file it holds has no name any more
+    (:func:`_acquire`)."""
     removed = False
-    if alone:
-        with suppress(OSError):
-            path.unlink()
-            removed = True
+    with suppress(OSError):
+        path.unlink()
+        removed = True
     with suppress(OSError):
         os.close(fd)
-    if alone and not removed:
+    if not removed:
         # SMB removes no open file. If another has opened it meanwhile, it is refused again, as it should be.
         with suppress(OSError):
             path.unlink()
