@@ -56,7 +56,7 @@ class GlacierDestination:
     :param ledger: destination that keeps the ledger; None: reading only.
     :param part_mb: MiB of a part, a power of two; None: fitted to the file.
     :param workers: parts sent at a time; each is held in memory, larger ones than 32 MiB on disk.
-    :param max_mb_per_second: upper limit of the uploads' rate in 10^6 bytes a second; None: none.
+    :param bandwidth_mb: upper limit of the uploads' rate in 10^6 bytes a second; None: none.
     :param sleep: waits between two tries of a request.
     """
 
@@ -69,7 +69,7 @@ class GlacierDestination:
         ledger: Destination | None = None,
         part_mb: int | None = None,
         workers: int = 3,
-        max_mb_per_second: float | None = None,
+        bandwidth_mb: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not vault:
@@ -78,13 +78,17 @@ class GlacierDestination:
             )
         if not 1 <= workers <= 16:
             raise ConfigurationError(f"workers is {workers}; give a number from 1 to 16.")
+        if bandwidth_mb is not None and not 0 < bandwidth_mb < float("inf"):
+            raise ConfigurationError(
+                f"bandwidth_mb is {bandwidth_mb}; give a number of millions of bytes a second above 0."
+            )
         self.vault = Vault(client, vault, sleep=sleep)
         self.prefix = check_prefix(prefix)
         self.ledger = Ledger(ledger, self.vault.identity, self.prefix) if ledger is not None else None
         self._wanted_part = part_mb * MIB if part_mb is not None else None
         part_size(None, self._wanted_part)  # a wrong setting is said now, not after the export
         self._workers = workers
-        self._pace = Pace(max_mb_per_second * 1e6 if max_mb_per_second else None)
+        self._pace = Pace(bandwidth_mb * 1e6 if bandwidth_mb else None)
         self.jobs = Jobs(self.vault)
         self._inventory: Inventory | None = None
 

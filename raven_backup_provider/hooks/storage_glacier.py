@@ -23,7 +23,7 @@ _SETTINGS: dict[str, Callable[[str], Any]] = {
     "ledger": str,
     "part_mb": int,
     "workers": int,
-    "max_mb_per_second": float,
+    "bandwidth_mb": float,
 }
 
 

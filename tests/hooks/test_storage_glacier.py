@@ -53,7 +53,7 @@ def wait_until_readable(destination: GlacierDestination, key: str) -> None:
 def test_a_vault_is_written_listed_from_its_inventory_retrieved_and_emptied(
     aws: str, tmp_path: Path, moto_url: str
 ) -> None:
-    destination = opened(f"glacier://{aws}@box/shared?ledger=file://{tmp_path}&max_mb_per_second=100")
+    destination = opened(f"glacier://{aws}@box/shared?ledger=file://{tmp_path}&bandwidth_mb=100")
     assert destination.identity == "glacier:eu-west-1/box/shared"
     destination.vault._client.create_vault(vaultName="box")
     large = bytes(range(256)) * 4096
@@ -89,6 +89,7 @@ def test_a_vault_is_written_listed_from_its_inventory_retrieved_and_emptied(
         ("glacier://vaults@box?part_mb=big", "part_mb must be a number"),
         ("glacier://vaults@box?part_mb=9000", "1 to 4096"),
         ("glacier://vaults@box?workers=0", "from 1 to 16"),
+        ("glacier://vaults@box?bandwidth_mb=0", "bandwidth_mb is 0"),
         ("glacier://vaults@box?ledger=glacier://vaults@other", "cannot keep one"),
         ("glacier://vaults@box?ledger=relative/path", "relative path"),
         ("glacier://web@box", "needs 'aws'"),
