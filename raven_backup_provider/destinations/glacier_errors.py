@@ -96,7 +96,9 @@ def is_temporary(error: Exception) -> bool:
 
 def wanted_wait(error: Exception) -> float | None:
     """Seconds that the service asks to wait, None if it says nothing."""
-    headers = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if not isinstance(error, ClientError):
+        return None
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     text = str(headers.get("retry-after", ""))
     return min(float(text), 300.0) if text.isdigit() else None
 

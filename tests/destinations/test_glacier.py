@@ -175,6 +175,16 @@ def test_a_storm_of_errors_is_waited_out(fake: FakeGlacier, ledger: Path, line: 
     assert waits == [7.0] * 3 if status == 503 else waits == [1.0, 2.0, 4.0]
 
 
+@pytest.mark.parametrize(
+    "line", ["POST .*/multipart-uploads$", "PUT", "POST .*/multipart-uploads/.+", "POST .*/archives"]
+)
+def test_a_service_that_hangs_up_is_asked_again(box: GlacierDestination, fake: FakeGlacier, line: str) -> None:
+    fake.faults = [Fault(line, 3, hang_up=True)]
+    upload(box)
+    box.put(f"{FILE}.manifest.json", b"{}")
+    assert sorted(a.body for a in fake.archives.values()) == sorted([CONTENT, b"{}"])
+
+
 def test_a_completion_whose_answer_was_lost_makes_no_second_archive(box: GlacierDestination, fake: FakeGlacier) -> None:
     fake.faults = [Fault("POST .*/multipart-uploads/.+", 1, after=True)]
     upload(box)

@@ -37,6 +37,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None  # bytes of an answer's body that get through before the connection breaks
     swap: Callable[[bytes], bytes] | None = None  # changes an answer's body
+    hang_up: bool = False  # no answer at all
     after: bool = False  # the request is carried out, its answer is lost
 
 
@@ -247,11 +248,12 @@ class FakeGlacier:
             checksum = tree_hash(self.archives[archive_id].body)
             return 201, {"x-amz-archive-id": archive_id, "x-amz-sha256-tree-hash": checksum}, None
         upload = self._upload(rest[0])
-        whole = b""
+        end = 0
         for start, part in sorted(upload.parts.items()):
-            if start != len(whole):
+            if start != end:
                 raise Refusal(400, "InvalidParameterValueException", "The parts do not form a contiguous archive")
-            whole += part
+            end += len(part)
+        whole = b"".join(part for _, part in sorted(upload.parts.items()))
         if not whole or len(whole) != int(headers["x-amz-archive-size"]):
             raise Refusal(400, "InvalidParameterValueException", "The specified archive size does not match")
         if headers["x-amz-sha256-tree-hash"] != tree_hash(whole):
@@ -366,6 +368,9 @@ def _handler(fake: FakeGlacier) -> type[BaseHTTPRequestHandler]:
             line = f"{self.command} {unquote(parts.path)}"
             fake.requests.append(line)
             fault = fake.fault_for(line)
+            if fault is not None and fault.hang_up:
+                self.close_connection = True
+                return
             with fake.counted():
                 if fault is not None and fault.cut_after is None and fault.swap is None and not fault.after:
                     self._send(fault.status, fault.headers, {"code": fault.code, "message": "as asked for"})
