@@ -25,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
+        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage", "hooks.storage_glacier")],
         "operators": [
             _modules(
                 "operators.audit",
@@ -133,6 +133,12 @@ def _folder() -> dict[str, Any]:
                 "Needed for backups the server writes (engine 'server', snapshots) and restores it reads (mode 'server'). "
                 "Empty: the server cannot see the folder.",
             ),
+            "require_mount": {
+                "label": "Must be mounted",
+                "description": "Refuse the folder unless something is mounted there or above: below a mount point whose network "
+                "path is not mounted, backups would fill the local disk unnoticed.",
+                "schema": {"type": ["boolean", "null"], "default": False},
+            },
         },
     }
 

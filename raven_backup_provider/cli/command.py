@@ -31,6 +31,7 @@ VERBS = (
     "generate-key",
     "check",
     "remove-guard",
+    "vault",
 )
 
 _EPILOG = """\

@@ -6,6 +6,7 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,12 +123,17 @@ class Catalog:
 
 
 def find_database_folder(destination: Destination, database: str) -> str | None:
-    """The folder of ``database`` at the destination, ignoring letter case as RavenDB does; None if there is none."""
+    """The folder of ``database`` at the destination, ignoring letter case as RavenDB does, and the form in which a file server
+    writes composed letters; None if there is none."""
     wanted = database_folder(database)
     folders = destination.list_folders("")
     if wanted in folders:
         return wanted
-    return next((name for name in folders if name.casefold() == wanted.casefold()), None)
+    return next((name for name in folders if _same_name(name) == _same_name(wanted)), None)
+
+
+def _same_name(folder: str) -> str:
+    return unicodedata.normalize("NFC", folder).casefold()
 
 
 def read_catalog(

@@ -29,6 +29,7 @@ class Kind:
 
 KINDS = {
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
+    "glacier": Kind("raven_backup_provider.destinations.glacier", "GlacierDestination", extra="amazon"),
 }
 
 
