@@ -109,7 +109,10 @@ class Store:
 
 
 #: By scheme of the address.
-STORES: dict[str, Store] = {}
+STORES: dict[str, Store] = {
+    "azure": Store("storage_azure", ("wasb",), "azure"),
+    "wasb": Store("storage_azure", ("wasb",), "azure"),
+}
 
 
 def _open_address(text: str, server_path: str | None) -> Destination:
