@@ -25,8 +25,9 @@ from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations import azure_lease, azure_listing
+from raven_backup_provider.destinations.azure_access import AzureAccess
 from raven_backup_provider.destinations.azure_calls import AzureCalls
-from raven_backup_provider.destinations.azure_errors import MISSING, AzureAccess, Right
+from raven_backup_provider.destinations.azure_errors import MISSING, Right
 from raven_backup_provider.destinations.azure_place import AzurePlace, is_hidden
 from raven_backup_provider.destinations.azure_protection import (
     PRIORITIES,

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import urllib3
 from azure.core.exceptions import AzureError
 
-from raven_backup_provider.destinations.azure_errors import AzureAccess, Deed, Right, error_of
+from raven_backup_provider.destinations.azure_access import AzureAccess
+from raven_backup_provider.destinations.azure_errors import Deed, Right, error_of
 from raven_backup_provider.destinations.azure_failure import Failure, failure_of
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _LONGEST_PAUSE = 16.0
 _LONGEST_ASKED = 120.0
 #: Bytes per second below which a transfer counts as stuck.
 _SLOWEST = 32 * 1024
+_PIECE = 256 * 1024
 
 
 class StoppedError(Exception):
@@ -59,7 +61,12 @@ class AzureCalls:
     @property
     def limits(self) -> dict[str, Any]:
         """What every call of the SDK is given: no tries of its own, time-outs in seconds."""
-        return {"retry_total": 0, "connection_timeout": CONNECT_SECONDS, "read_timeout": self._timeout}
+        return {
+            "retry_total": 0,
+            "connection_timeout": CONNECT_SECONDS,
+            "read_timeout": self._timeout,
+            "raw_response_hook": require_azure,
+        }
 
     def deadline(self, size: int) -> float:
         """Monotonic time by which a transfer of so many bytes must be done."""
@@ -121,15 +128,30 @@ def _wait(seconds: float, stop: threading.Event | None) -> None:
         raise StoppedError
 
 
-def watched(deadline: float, stop: threading.Event | None) -> Callable[[Any], None]:
-    """A ``raw_response_hook`` that ends the reading of a body at a deadline or when the transfer is given up."""
+def require_azure(response: Any) -> None:
+    """A ``raw_response_hook`` that believes no good answer of a proxy's log-in page: Azure numbers each of its answers.
+
+    :raises ConnectionError: it is none of Azure's.
+    """
+    answer = response.http_response
+    if answer.status_code < 400 and not answer.headers.get("x-ms-request-id"):
+        raise ConnectionError(None, "what answers there is not Azure Blob Storage")
+
+
+def watched(deadline: Callable[[int], float], stop: threading.Event | None) -> Callable[[Any], None]:
+    """A ``raw_response_hook`` that ends the reading of a body at a deadline or when the transfer is given up.
+
+    :param deadline: of the body's size in bytes, see :meth:`AzureCalls.deadline`.
+    """
 
     def hook(response: Any) -> None:
+        require_azure(response)
         answer = response.http_response
         original = answer.stream_download
+        end = deadline(int(answer.headers.get("Content-Length") or 0))
 
         def stream_download(*args: Any, **options: Any) -> _WatchedBody:
-            return _WatchedBody(original(*args, **options), deadline, stop)
+            return _WatchedBody(original(*args, **options), end, stop)
 
         answer.stream_download = stream_download
 
@@ -137,7 +159,10 @@ def watched(deadline: float, stop: threading.Event | None) -> Callable[[Any], No
 
 
 class _WatchedBody:
-    """Passes a body on. The SDK hangs attributes on it and asks it for others."""
+    """A body as it comes from the socket. The SDK hangs attributes on it and asks it for others.
+
+    It is read here and not by the SDK, which would wait for a whole piece of 256 KiB before anybody can look at the clock.
+    """
 
     def __init__(self, body: Any, deadline: float, stop: threading.Event | None) -> None:
         self._body, self._deadline, self._stop = body, deadline, stop
@@ -149,9 +174,15 @@ class _WatchedBody:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            check_progress(self._deadline, self._stop)
-            yield piece
+        answer = self._body.response.internal_response
+        try:
+            # Read to its end, the answer gives its connection back by itself.
+            while piece := answer.raw.read1(_PIECE):
+                check_progress(self._deadline, self._stop)
+                yield piece
+        except BaseException:
+            answer.close()
+            raise
 
 
 def check_progress(deadline: float, stop: threading.Event | None) -> None:

@@ -21,6 +21,7 @@ from raven_backup_provider.core.errors import (
     LockedError,
     ProtectedFileError,
 )
+from raven_backup_provider.destinations.azure_access import AzureAccess
 from raven_backup_provider.destinations.azure_failure import MALFORMED_KEY, SIGN_IN, Failure
 
 #: Codes that say there is no such blob.
@@ -44,20 +45,6 @@ class Right(Enum):
     @property
     def role(self) -> str:
         return self.value[1]
-
-
-@dataclass(frozen=True, slots=True)
-class AzureAccess:
-    """How the Connection proves who it is, as far as that is no secret; makes errors exact.
-
-    :param kind: in words, such as ``a SAS token``.
-    :param permissions: letters of the SAS, None if it is none.
-    :param expires: end of the SAS (UTC), None if it has none of its own.
-    """
-
-    kind: str = "the Connection's credentials"
-    permissions: str | None = None
-    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,12 @@ def failure_of(error: BaseException) -> Failure:
     if not name:
         name = _OWN_NAMES.get(type(error).__name__, "")
     more = getattr(error, "additional_info", None) or {}
-    text = _network_reason(error) if status is None else _first_sentence(str(getattr(error, "message", "") or error))
+    if type(error).__name__ == "DecodeError":
+        text = "the answer cannot be read; something between here and Azure may have sent it"
+    elif status is None:
+        text = _network_reason(error)
+    else:
+        text = _first_sentence(str(getattr(error, "message", "") or error))
     detail = str(more.get("authenticationerrordetail") or "") if isinstance(more, dict) else ""
     return Failure(
         status,

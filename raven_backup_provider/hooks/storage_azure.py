@@ -7,16 +7,14 @@ token, connection string, client secret, managed or workload identity.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.core.exceptions import AzureError
 
 from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.destinations.azure import AzureDestination
-from raven_backup_provider.destinations.azure_errors import AzureAccess
+from raven_backup_provider.destinations.azure_access import AzureAccess, sas_access
 from raven_backup_provider.destinations.azure_redaction import redact
 from raven_backup_provider.destinations.azure_settings import read_settings
 
@@ -67,20 +65,9 @@ def access_of(connection: Connection) -> AzureAccess:
     signature = re.search(r"SharedAccessSignature=([^;]*)", text)
     token = signature[1] if signature else "" if text else told.get("sas_token", "")
     if token:
-        return _sas(token)
+        return sas_access(token)
     if told.get("tenant_id"):
         return AzureAccess("the client id and secret of the Connection")
     if text or connection.password or told.get("shared_access_key") or told.get("account_key"):
         return AzureAccess("the account name and key of the Connection")
     return AzureAccess("the identity of this worker (the Connection names no credentials)")
-
-
-def _sas(token: str) -> AzureAccess:
-    query = parse_qs(urlsplit(token).query if token.startswith("https") else token.lstrip("?"))
-    expires = None
-    try:
-        expires = datetime.fromisoformat(query["se"][0].replace("Z", "+00:00"))
-        expires = expires if expires.tzinfo else expires.replace(tzinfo=timezone.utc)
-    except (KeyError, ValueError):
-        pass  # a stored access policy holds it, or nobody can read it: the service will say
-    return AzureAccess("the SAS token of the Connection", query.get("sp", [None])[0], expires)
