@@ -12,6 +12,8 @@ from raven_backup_provider.destinations.azure_place import DISCARDED, AzurePlace
 if TYPE_CHECKING:
     from azure.storage.blob import BlobProperties
 
+#: Entries of one page; Azure gives no more.
+PAGE = 5000
 #: Of an account with hierarchical namespace: a folder, listed as if it were a blob.
 _FOLDER = "hdi_isfolder"
 
@@ -51,7 +53,7 @@ def is_mark(found: BlobProperties) -> bool:
 def _pages(place: AzurePlace, lister: Any, **options: Any) -> Iterator[Any]:
     calls = place.calls
     deed = calls.deed("list", "", Right.LIST)
-    pages = lister(**options, **calls.limits).by_page()
+    pages = lister(**options, results_per_page=PAGE, **calls.limits).by_page()
     while True:
         page = calls.run(deed, _next_page, pages)
         if page is None:

@@ -90,7 +90,7 @@ class Azurite:
     def __init__(self, folder: Path | None = None, *, certificate: tuple[Path, Path] | None = None) -> None:
         self._folder = folder
         self._certificate = certificate
-        self._home = Path(tempfile.mkdtemp(prefix="azurite-"))
+        self._home: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -101,6 +101,7 @@ class Azurite:
 
     def __enter__(self) -> Azurite:
         program = azurite_program()
+        self._home = Path(tempfile.mkdtemp(prefix="azurite-"))
         self.port = free_port()
         command = [node_command(), str(program), "--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
@@ -117,6 +118,7 @@ class Azurite:
 
     def _wait(self) -> None:
         assert self._process is not None
+        assert self._home is not None
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -136,7 +138,8 @@ class Azurite:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._home, ignore_errors=True)
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
 
     def url(self, endpoint: str | None = None) -> str:
         """URL of the account, here or as a proxy in front of it shows it."""
