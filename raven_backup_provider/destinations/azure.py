@@ -157,7 +157,7 @@ class AzureDestination:
         with self._lock:
             held = [lease for prefix, lease in self._held.items() if not prefix or key.startswith(f"{prefix}/")]
         for lease in held:
-            lease.check()
+            lease.prove()
 
     def check_writable(self) -> None:
         self._uncommitted.check()

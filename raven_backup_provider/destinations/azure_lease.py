@@ -59,6 +59,22 @@ class BlobLease:
                 f"The right to write to {self._what} was lost: {self._lost}. Nothing was published; run it again."
             )
 
+    def prove(self) -> None:
+        """Ask the service whether it is still ours, and renew it. Time alone is no proof: it stands still in a suspended machine.
+
+        :raises LockedError: it was lost.
+        """
+        self.check()
+        begun = time.monotonic()
+        try:
+            self._renew()
+            self._renewed = begun
+        except LockedError as error:
+            self._lost = str(error)
+        except DestinationError as error:  # its time counts then
+            log.warning("The lease of %s could not be looked at: %s", self._what, error)
+        self.check()
+
     def end(self) -> bool:
         """Stop renewing; whether it is still ours."""
         self._ended.set()

@@ -43,8 +43,8 @@ def test_whoever_lost_it_publishes_nothing_and_leaves_the_new_holders_alone(plac
         writer.write(b"content")
         BlobLeaseClient(blob).break_lease(0)
         with places.direct().exclusive("shop"):  # another run takes over
-            wait_until(lambda: any(is_renewal(seen.request) for seen in places.proxy.seen))
-            wait_until(lambda: _is_lost(lambda: writer.commit(digest_of(b"content"))))
+            assert not any(is_renewal(seen.request) for seen in places.proxy.seen), "nobody knows of it yet"
+            assert _is_lost(lambda: writer.commit(digest_of(b"content")))
             with pytest.raises(LockedError, match="was lost"):
                 place.put(f"{FILE}.manifest.json", b"{}")
             with pytest.raises(LockedError, match="Another run works on"):
@@ -60,6 +60,16 @@ def _is_lost(action: object) -> bool:
     except LockedError as error:
         return "was lost" in str(error)
     raise AssertionError("it was published")
+
+
+def test_it_is_renewed_while_it_is_held_and_its_loss_is_noticed_without_being_asked(places: Places) -> None:
+    place = places.faulty(lease_seconds=15)
+    with place.exclusive("shop"):
+        wait_until(lambda: places.proxy.count(is_renewal) == 1)
+        place.put("shop/x", b"x")
+        places.proxy.on(is_renewal, refusal(409, "LeaseIdMismatchWithLeaseOperation"))
+        wait_until(lambda: place._held["shop"]._lost is not None)
+    assert keys(places.direct()) == ["shop/x"]
 
 
 def test_files_elsewhere_are_written_without_it(places: Places) -> None:

@@ -102,6 +102,26 @@ def test_a_file_that_is_being_retrieved_cannot_be_read_yet(places: Places) -> No
         places.faulty().open_read(FILE)
 
 
+def test_every_request_that_writes_names_the_encryption_scope(places: Places) -> None:
+    """Azurite takes any name and encrypts nothing."""
+    place = places.faulty(encryption_scope="backups")
+    place.check_writable()
+    with place.exclusive("shop"):
+        upload(place)
+        place.put(MANIFEST, b"{}")
+    writes = [
+        one.request
+        for one in places.proxy.seen
+        if one.request.method == "PUT" and "comp=lease" not in one.request.target
+    ]
+    assert len(writes) > 10
+    for request in writes:
+        assert {n.lower(): v for n, v in request.headers.items()}.get("x-ms-encryption-scope") == "backups", (
+            request.target
+        )
+    assert load(place, MANIFEST) == b"{}"
+
+
 # --- protection -------------------------------------------------------------------------------------------------------
 
 UNTIL = (datetime.now(timezone.utc) + timedelta(days=40)).replace(microsecond=0)
