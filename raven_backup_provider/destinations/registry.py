@@ -28,6 +28,7 @@ class Kind:
 
 
 KINDS = {
+    "azure": Kind("raven_backup_provider.destinations.azure", "AzureDestination", extra="azure"),
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
     "glacier": Kind("raven_backup_provider.destinations.glacier", "GlacierDestination", extra="amazon"),
 }

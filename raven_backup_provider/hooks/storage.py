@@ -111,7 +111,9 @@ class Store:
 
 #: By scheme of the address.
 STORES: dict[str, Store] = {
+    "azure": Store("storage_azure", ("wasb",), "azure"),
     "glacier": Store("storage_glacier", (), "amazon"),
+    "wasb": Store("storage_azure", ("wasb",), "azure"),
 }
 
 
