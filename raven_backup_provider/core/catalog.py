@@ -12,6 +12,7 @@ from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.continuity import whole_part
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ManifestError
 from raven_backup_provider.core.manifest import Manifest
@@ -119,7 +120,8 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     folders = destination.list_folders("")
     if wanted in folders:
         return wanted
-    return next((name for name in folders if name.casefold() == wanted.casefold()), None)
+    # Not casefold(): to RavenDB "ſhop" and "shop" are two databases, and two databases must never share a folder.
+    return next((name for name in folders if database_key(name) == database_key(wanted)), None)
 
 
 def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:

@@ -161,6 +161,23 @@ class RestoreOutcomeUnknownError(RavenBackupError):
     """Whether a restore was carried out cannot be proven; it is never repeated blindly."""
 
 
+# --- server-wide backup -------------------------------------------------------------------------------------------
+
+
+class InventoryError(RavenBackupError):
+    """A server's inventory of databases cannot be read or written."""
+
+    retryable = True
+
+
+class DiscoveryRefusedError(RavenBackupError):
+    """A listing of databases that looks like a mistake; the inventory stays as it is until a human confirms."""
+
+
+class OverdueError(RavenBackupError):
+    """Backups or the inventory are older than they may be."""
+
+
 # --- destinations -------------------------------------------------------------------------------------------------
 
 

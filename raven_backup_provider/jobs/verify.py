@@ -30,10 +30,16 @@ log = logging.getLogger(__name__)
 
 
 class Selection(str, Enum):
-    """Which chains of each database: all, or the newest only."""
+    """Which files of each database are read.
+
+    NEWEST: the newest chain. NEWEST_POINT: its newest file only, which is what a backup that has just been taken needs.
+    SIZES: none of it. Size, manifest and place in the chain are checked of every file of the chosen chains.
+    """
 
     ALL = "all"
     NEWEST = "newest"
+    NEWEST_POINT = "newest-point"
+    SIZES = "sizes"
 
     __str__ = str.__str__
 
@@ -74,6 +80,15 @@ class _How:
     on_progress: OnRead | None
     cancel: threading.Event | None
     monotonic: Callable[[], float]
+    selection: Selection
+
+    def reads(self, point: RestorePoint, chain: Chain) -> bool:
+        """Whether the file's content is read, or only its size and manifest looked at."""
+        if self.selection is Selection.SIZES:
+            return False
+        if self.selection is Selection.NEWEST_POINT and point is not chain.points[-1]:
+            return False
+        return self.sample is None or self.sample.holds(point)
 
 
 def verify(
@@ -100,20 +115,19 @@ def verify(
     :raises RestorePointNotFoundError: no such database or chain there, or nothing at all: nothing was verified.
     """
     begun = monotonic()
-    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic)
+    selection = Selection(selection)
+    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic, selection)
     found: list[FileVerdict] = []
     problems: list[str] = []
     named: set[str] = set()
     for source in sources(destination, database):
         catalog = source.read(signing_key)
-        chosen = _chosen(catalog, Selection(selection), chains)
+        chosen = _chosen(catalog, selection, chains)
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:
             problems += chain.problems
             found += _verify_chain(source, chain, how)
-        found += _in_progress(
-            source, catalog, chosen, narrowed=bool(chains) or Selection(selection) is not Selection.ALL
-        )
+        found += _in_progress(source, catalog, chosen, narrowed=bool(chains) or selection is not Selection.ALL)
     _require_something(destination, database, found, problems, chains, named)
     read = sum(f.size for f in found if f.read != "size")
     report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, round(monotonic() - begun, 3))
@@ -126,11 +140,11 @@ def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> li
     if chains:
         wanted = {name.rstrip("/").rpartition("/")[2] for name in chains}
         chosen = [c for c in chosen if c.folder.rpartition("/")[2] in wanted]
-    return chosen[-1:] if selection is Selection.NEWEST else chosen
+    return chosen if selection is Selection.ALL else chosen[-1:]
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
-    verdicts = [_verify_point(source, point, how) for point in chain.points]
+    verdicts = [_verify_point(source, point, how, read=how.reads(point, chain)) for point in chain.points]
     verdicts += [
         FileVerdict(
             stored.key,
@@ -144,9 +158,9 @@ def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
     return verdicts
 
 
-def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict:
+def _verify_point(source: Source, point: RestorePoint, how: _How, *, read: bool) -> FileVerdict:
     size = point.manifest.file.size
-    if how.sample is not None and not how.sample.holds(point):
+    if not read:
         return FileVerdict(point.key, Verdict.VALID, (), size, "size")
     begun = how.monotonic()
     key_id = point.manifest.encryption.key_id if point.manifest.encryption else None
