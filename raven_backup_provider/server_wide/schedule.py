@@ -71,10 +71,10 @@ def _last_due(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
 
 
 def _moments(local: datetime, zone: tzinfo, every_hour: bool) -> list[datetime]:
-    """The moments a wall clock time means. One that is jumped over counts right after the jump; one that comes twice counts the
-    first time only, unless the expression is for every hour."""
+    """The moments a wall clock time means, as Airflow takes it: one that is jumped over counts an hour later, one that comes twice
+    counts the second time, or both times if the expression is for every hour."""
     first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc) for fold in (0, 1))
-    return [first, second] if every_hour and second > first else [first]
+    return [first, second] if every_hour and second > first else [max(first, second)]
 
 
 def _is_even(zone: tzinfo, local: datetime) -> bool:
