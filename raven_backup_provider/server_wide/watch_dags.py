@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from raven_backup_provider.operators.discover import RavenDBDiscoverDatabasesOperator
 from raven_backup_provider.server_wide.config import DISPLAY_PREFIX, ServerWideTask
@@ -94,7 +94,8 @@ def _dag(dag_id: str, title: str, schedule: str | None, doc: str, *, tags: Seque
     return DAG(
         dag_id=dag_id,
         dag_display_name=title,
-        schedule=schedule,
+        # At once when it is new: until the first listing there is nothing to back up.
+        schedule=CronTriggerTimetable(schedule, timezone="UTC", run_immediately=True) if schedule else None,
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
