@@ -16,7 +16,8 @@ from airflow.sdk import DAG, get_parsing_context
 
 from raven_backup_provider.core.inventory import Inventory
 from raven_backup_provider.server_wide.config import ServerWideTask
-from raven_backup_provider.server_wide.config_reader import ReadConfig, find_configs, read_configs
+from raven_backup_provider.server_wide.config_reader import ReadConfig
+from raven_backup_provider.server_wide.config_source import active_configs
 from raven_backup_provider.server_wide.dag_ids import DATABASE_PREFIX
 from raven_backup_provider.server_wide.database_dag import database_dag
 from raven_backup_provider.server_wide.inventory_source import read_earlier, read_inventory
@@ -46,7 +47,7 @@ def build_dags(
     :param status_schedule: when each configuration file is checked.
     """
     folder, place = Path(config_folder), os.fspath(inventory)
-    configs = read_configs(find_configs(folder))
+    configs = active_configs(folder, place)
     tasks = [task for config in configs for task in config.tasks]
     wanted = get_parsing_context().dag_id
     if wanted is not None and wanted.startswith(DATABASE_PREFIX):

@@ -12,7 +12,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, MultipleCronTriggerTimetable, Param, ParamsDict, task_group
+from airflow.sdk import DAG, CronTriggerTimetable, MultipleCronTriggerTimetable, Param, task_group
+from airflow.sdk.definitions.param import ParamsDict
 
 from raven_backup_provider.core.inventory import DatabaseState
 from raven_backup_provider.operators.copy import RavenDBCopyBackupOperator

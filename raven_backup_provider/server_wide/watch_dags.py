@@ -79,8 +79,8 @@ def discovery_dag(
 def status_dag(config: ReadConfig, plan: Plan, *, inventory: str, problems: Sequence[str], schedule: str | None) -> DAG:
     """Shows how one configuration file stands; always there, also if nothing in the file can be used."""
     dag = _dag(
-        status_dag_id(config.path.stem),
-        f"{DISPLAY_PREFIX}: status of {config.path.stem}",
+        status_dag_id(config.path.name.removesuffix(".yaml")),
+        f"{DISPLAY_PREFIX}: status of {config.path.name}",
         schedule,
         STATUS_DOC.format(name=config.path.name, body=_body(config, plan, problems)),
         tags=["attention"] if problems else [],

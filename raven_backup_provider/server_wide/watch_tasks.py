@@ -5,7 +5,6 @@ Both look when they run, not when the DAG file was parsed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from raven_backup_provider.core.inventory import Inventory
-    from raven_backup_provider.server_wide.config import ServerWideTask
 
 
 class ServerWideAlarmOperator(BaseOperator):
@@ -41,11 +39,13 @@ class ServerWideAlarmOperator(BaseOperator):
         """Look."""
         from raven_backup_provider.core.errors import OverdueError
         from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm
+        from raven_backup_provider.server_wide.config_source import active_configs
         from raven_backup_provider.server_wide.last_success import last_success
         from raven_backup_provider.server_wide.plan import make_plan
 
         now = datetime.now(timezone.utc)
-        tasks = [t for t in _tasks(Path(self.config_folder)) if t.ravendb_conn_id == self.ravendb_conn_id]
+        configs = active_configs(Path(self.config_folder), self.inventory)
+        tasks = [t for c in configs for t in c.tasks if t.ravendb_conn_id == self.ravendb_conn_id]
         inventory = _inventory(self.inventory, self.ravendb_conn_id)
         plan = make_plan(tasks, {self.ravendb_conn_id: inventory})
         scheduled = [planned for planned in plan.dags if planned.scheduled]
@@ -62,7 +62,8 @@ class ServerWideAlarmOperator(BaseOperator):
 
 
 class ServerWideStatusOperator(BaseOperator):
-    """Write to the log what a configuration file does, database by database; fail if anything is wrong with it.
+    """Write to the log what a configuration file does, database by database; fail if anything is wrong with it. A file without
+    faults is kept as the last good one.
 
     :param config_file: the file.
     :param inventory: where the inventories are kept.
@@ -77,12 +78,14 @@ class ServerWideStatusOperator(BaseOperator):
         """Look."""
         from raven_backup_provider.core.errors import ConfigurationError
         from raven_backup_provider.server_wide.alarms import inventory_alarm
-        from raven_backup_provider.server_wide.config_reader import read_config
+        from raven_backup_provider.server_wide.config_reader import ReadConfig
+        from raven_backup_provider.server_wide.config_source import active_configs, keep_good
         from raven_backup_provider.server_wide.explain import servers, table
         from raven_backup_provider.server_wide.plan import make_plan
 
         now = datetime.now(timezone.utc)
-        config = read_config(Path(self.config_file))
+        path = Path(self.config_file)
+        config = next((c for c in active_configs(path.parent, self.inventory) if c.path == path), ReadConfig(path))
         conn_ids = sorted({task.ravendb_conn_id for task in config.tasks})
         inventories = {conn_id: _inventory(self.inventory, conn_id) for conn_id in conn_ids}
         plan = make_plan(config.tasks, inventories)
@@ -94,15 +97,10 @@ class ServerWideStatusOperator(BaseOperator):
                 problems += [alarm.message] if alarm.fails else []
                 self.log.warning("%s", alarm.message)
         with airflow_outcome():
+            keep_good(config, self.inventory)
             if problems:
                 raise ConfigurationError("".join(f"\n  - {problem}" for problem in problems))
         return {"dags": len(plan.dags), "left_out": len(plan.left_out)}
-
-
-def _tasks(folder: Path) -> Sequence[ServerWideTask]:
-    from raven_backup_provider.server_wide.config_reader import find_configs, read_configs
-
-    return [task for config in read_configs(find_configs(folder)) for task in config.tasks]
 
 
 def _inventory(place: str, conn_id: str) -> Inventory:

@@ -276,6 +276,38 @@ def test_a_wrong_task_costs_that_task_and_a_wrong_file_that_file(stage: Stage) -
     assert "#### Wrong" not in stage.status("whole")
 
 
+@pytest.mark.parametrize("fault", ["no YAML", "one task wrong", "too large"])
+def test_a_slip_of_the_pen_does_not_end_backups_that_ran_before(stage: Stage, fault: str) -> None:
+    from raven_backup_provider.server_wide.config_reader import read_config
+    from raven_backup_provider.server_wide.config_source import keep_good
+
+    stage.databases("shop")
+    path = stage.configure({"name": "a", "retries": 7}, {"name": "b"})
+    keep_good(read_config(path), str(stage.inventory))
+    if fault == "one task wrong":
+        stage.configure({"name": "a", "retries": -1}, {"name": "b"})
+    else:
+        path.write_text("tasks: [" if fault == "no YAML" else "#" * 2_000_000)
+    assert stage.ids() == ["a.shop", "b.shop"]
+    assert stage.build()["server_wide_backup.a.shop"].task_dict["backup"].retries == 7
+    assert "until this is mended, task 'a'" in stage.status()
+    # Taken out on purpose it is gone.
+    stage.configure({"name": "b"})
+    assert stage.ids() == ["b.shop"]
+    path.unlink()
+    assert stage.build() == {}
+
+
+def test_a_file_with_a_fault_is_never_kept_as_the_last_good_one(stage: Stage) -> None:
+    from raven_backup_provider.server_wide.config_reader import read_config
+    from raven_backup_provider.server_wide.config_source import keep_good
+
+    path = stage.configure({"name": "a"}, {"name": "b", "retries": -1})
+    keep_good(read_config(path), str(stage.inventory))
+    assert not stage.inventory.exists()
+    keep_good(read_config(stage.configure({"name": "a"})), "variable:raven")
+
+
 def test_what_is_left_out_is_shown_with_its_reason(stage: Stage) -> None:
     stage.configure({"name": "nightly", "databases": {"exclude": ["test*"]}})
     stage.databases("shop", "test1", skipped=("shards",))

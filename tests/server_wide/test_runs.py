@@ -42,9 +42,9 @@ class Live:
     server: RavenServer
     run_dag: RunDag
 
-    def run(self, dag_id: str, **conf: Any) -> tuple[str, dict[str, str], Any]:
+    def run(self, dag_id: str, *, place: str | None = None, **conf: Any) -> tuple[str, dict[str, str], Any]:
         """State of the run, states of its tasks (mapped ones with their index), what ``backup`` returned."""
-        dag = self.stage.build()[dag_id]
+        dag = self.stage.build(**({"inventory": place} if place else {}))[dag_id]
         for task in dag.tasks:
             task.retries = 0
         done = self.run_dag(dag, conf)
@@ -179,6 +179,20 @@ def test_a_dropped_database_is_restored_by_its_own_dag(live: Live) -> None:
     data.delete_database(server, "passing")
 
 
+def test_where_workers_share_no_disk_the_list_is_written_to_a_variable(live: Live) -> None:
+    from airflow.models import Variable
+
+    from raven_backup_provider.core import inventory as inventories
+
+    for _ in range(2):
+        _, states, _ = live.run(f"server_wide_discovery.{CONN}", place="variable:raven")
+        assert states["discover"] == "success"
+    for key in (f"raven__{CONN}", f"raven__{CONN}__last_good"):
+        found = inventories.load(Variable.get(key).encode())  # noqa: AIR311 - as it is stored
+        assert set(NAMES) <= {entry.name for entry in found.entries}
+    assert not live.stage.inventory.exists()
+
+
 def test_a_listing_that_looks_like_a_mistake_is_refused_until_it_is_confirmed(live: Live) -> None:
     live.stage.databases(*NAMES, "a", "b", "c")
     discovery = f"server_wide_discovery.{CONN}"
@@ -211,3 +225,4 @@ def test_the_status_dag_fails_exactly_while_something_is_wrong(live: Live) -> No
     live.stage.databases(*NAMES, read=datetime.now(timezone.utc))
     live.stage.configure({"name": "nightly", "retries": -1})
     assert live.run("server_wide_status.production")[0] == "failed"
+    assert SHOP in live.stage.build(), "the task goes on as it was when the status was last well"
