@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.audit",
                 "operators.backup",
                 "operators.copy",
+                "operators.discover",
                 "operators.restore",
                 "operators.retention",
                 "operators.verify",

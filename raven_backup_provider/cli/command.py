@@ -28,6 +28,8 @@ VERBS = (
     "prune",
     "hold",
     "release",
+    "config",
+    "discover",
     "generate-key",
     "check",
     "remove-guard",

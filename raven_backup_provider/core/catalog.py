@@ -15,6 +15,7 @@ from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.chain_listing import FolderListing, group_files
 from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError
 from raven_backup_provider.core.manifest import Manifest
@@ -129,11 +130,13 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     folders = destination.list_folders("")
     if wanted in folders:
         return wanted
+    # Not casefold(): to RavenDB "ſhop" and "shop" are two databases, and two databases must never share a folder.
     return next((name for name in folders if _same_name(name) == _same_name(wanted)), None)
 
 
 def _same_name(folder: str) -> str:
-    return unicodedata.normalize("NFC", folder).casefold()
+    # Some file systems give names back decomposed.
+    return database_key(unicodedata.normalize("NFC", folder))
 
 
 def read_catalog(

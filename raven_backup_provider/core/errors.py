@@ -169,6 +169,23 @@ class MassDeletionError(RavenBackupError):
     """A retention plan would delete a larger share of a database's chains than its policy allows; a human must confirm."""
 
 
+# --- server-wide backup -------------------------------------------------------------------------------------------
+
+
+class InventoryError(RavenBackupError):
+    """A server's inventory of databases cannot be read or written."""
+
+    retryable = True
+
+
+class DiscoveryRefusedError(RavenBackupError):
+    """A listing of databases that looks like a mistake; the inventory stays as it is until a human confirms."""
+
+
+class OverdueError(RavenBackupError):
+    """Backups or the inventory are older than they may be."""
+
+
 # --- destinations -------------------------------------------------------------------------------------------------
 
 

@@ -31,10 +31,16 @@ log = logging.getLogger(__name__)
 
 
 class Selection(str, Enum):
-    """Which chains of each database: all, or the newest only."""
+    """Which files of each database are read.
+
+    NEWEST: the newest chain. NEWEST_POINT: its newest file only, which is what a backup that has just been taken needs.
+    SIZES: none of it. Size, manifest and place in the chain are checked of every file of the chosen chains.
+    """
 
     ALL = "all"
     NEWEST = "newest"
+    NEWEST_POINT = "newest-point"
+    SIZES = "sizes"
 
     __str__ = str.__str__
 
@@ -75,6 +81,10 @@ class _How:
     on_progress: OnRead | None
     cancel: threading.Event | None
     monotonic: Callable[[], float]
+    selection: Selection
+
+    def reads(self, point: RestorePoint, chain: Chain) -> bool:
+        return _is_read(point, chain, self.selection, self.sample)
 
 
 def verify(
@@ -103,13 +113,14 @@ def verify(
     :raises RestorePointNotFoundError: no such database or chain there, or nothing at all: nothing was verified.
     """
     begun = monotonic()
-    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic)
+    selection = Selection(selection)
+    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic, selection)
     found: list[FileVerdict] = []
     problems: list[str] = []
     named: set[str] = set()
     for source in sources(destination, database):
         catalog = source.read(signing_key, packed=False)  # what is verified is what lies there
-        chosen = _chosen(catalog, Selection(selection), chains)
+        chosen = _chosen(catalog, selection, chains)
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:
             problems += chain.problems
@@ -118,9 +129,7 @@ def verify(
             if record and not isinstance(source.destination, BackupFolderView):
                 now = datetime.now(timezone.utc)
                 record_verification(source.destination, chain, verdicts, now=now, signing_key=signing_key)
-        found += _in_progress(
-            source, catalog, chosen, narrowed=bool(chains) or Selection(selection) is not Selection.ALL
-        )
+        found += _in_progress(source, catalog, chosen, narrowed=bool(chains) or selection is not Selection.ALL)
     _require_something(destination, database, found, problems, chains, named)
     read = sum(f.size for f in found if f.read != "size")
     report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, round(monotonic() - begun, 3))
@@ -138,13 +147,21 @@ def files_to_read(
     chains: Sequence[str] = (),
 ) -> list[tuple[Source, str]]:
     """The files that :func:`verify` would read with these arguments; none of them is read."""
+    selection = Selection(selection)
     return [
         (source, point.key)
         for source in sources(destination, database)
-        for chain in _chosen(source.read(signing_key), Selection(selection), chains)
+        for chain in _chosen(source.read(signing_key), selection, chains)
         for point in chain.points
-        if sample is None or sample.holds(point)
+        if _is_read(point, chain, selection, sample)
     ]
+
+
+def _is_read(point: RestorePoint, chain: Chain, selection: Selection, sample: Sample | None) -> bool:
+    """Whether the file's content is read, or only its size and manifest looked at."""
+    if selection is Selection.SIZES or (selection is Selection.NEWEST_POINT and point is not chain.points[-1]):
+        return False
+    return sample is None or sample.holds(point)
 
 
 def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> list[Chain]:
@@ -152,11 +169,11 @@ def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> li
     if chains:
         wanted = {name.rstrip("/").rpartition("/")[2] for name in chains}
         chosen = [c for c in chosen if c.folder.rpartition("/")[2] in wanted]
-    return chosen[-1:] if selection is Selection.NEWEST else chosen
+    return chosen if selection is Selection.ALL else chosen[-1:]
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
-    verdicts = [_verify_point(source, point, how) for point in chain.points]
+    verdicts = [_verify_point(source, point, how, read=how.reads(point, chain)) for point in chain.points]
     verdicts += [
         FileVerdict(
             stored.key,
@@ -170,9 +187,9 @@ def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
     return verdicts
 
 
-def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict:
+def _verify_point(source: Source, point: RestorePoint, how: _How, *, read: bool) -> FileVerdict:
     size = point.manifest.file.size
-    if how.sample is not None and not how.sample.holds(point):
+    if not read:
         return FileVerdict(point.key, Verdict.VALID, (), size, "size")
     begun = how.monotonic()
     key_id = point.manifest.encryption.key_id if point.manifest.encryption else None
@@ -186,8 +203,8 @@ def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict
     problems = tuple(f"{finding.problem}: {finding.detail}" for finding in findings)
     verdict = _verdict(findings)
     seconds = round(how.monotonic() - begun, 3)
-    read = "size" if verdict is Verdict.ARCHIVED else "deep" if how.deep else "hash"
-    return FileVerdict(point.key, verdict, problems, size, read, seconds)
+    depth = "size" if verdict is Verdict.ARCHIVED else "deep" if how.deep else "hash"
+    return FileVerdict(point.key, verdict, problems, size, depth, seconds)
 
 
 def _verdict(findings: Sequence[Finding]) -> Verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from contextlib import suppress
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,6 +89,23 @@ def positive(value: Any, name: str) -> float | None:
     if not 0 < number < float("inf"):
         raise ConfigurationError(f"{name} must be a number above 0 or empty, not {value!r}.")
     return number
+
+
+def moment(value: Any, name: str) -> datetime | None:
+    """A rendered time with its zone, in ISO form; None for an empty field.
+
+    :raises ConfigurationError: it is no such time.
+    """
+    text = given(value)
+    if text is None:
+        return None
+    try:
+        found: datetime | None = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ConfigurationError(f"{name} must be a time with its zone, such as 2026-01-31T02:00:00Z, not {value!r}.")
+    return found
 
 
 def switch(value: Any, name: str) -> bool:

@@ -44,7 +44,8 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
     :param signing_key_conn_id: Connection whose password is the key manifests are signed with; with it, unsigned ones are
         bad. (templated)
     :param deep: decrypt, decompress and parse every file; off: sizes, hashes and chains only. (templated)
-    :param selection: ``all``, or ``newest``: the newest chain of each database. (templated)
+    :param selection: ``all``, ``newest``: the newest chain of each database, ``newest-point``: of that chain only the newest
+        file is read, of the others size, manifest and place are checked, or ``sizes``: no file is read. (templated)
     :param sample: such as ``1/7``: read the first of seven parts of the files this time, check sizes and chains of the rest;
         empty: read all. (templated)
     :param retrieval_tier: name of the store's speed (such as ``Bulk``) to retrieve files with that lie in an archive; the task
