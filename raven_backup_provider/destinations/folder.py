@@ -20,20 +20,22 @@ from raven_backup_provider.core.errors import (
     ConfigurationError,
     DestinationAccessError,
     DestinationError,
-    FileExistsAtDestinationError,
     FileMissingAtDestinationError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.destinations import folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
-from raven_backup_provider.destinations.folder_lock import LOCK_NAME, hold_folder
+from raven_backup_provider.destinations.folder_lock import hold_folder
 from raven_backup_provider.destinations.folder_writer import FolderWriter
 from raven_backup_provider.destinations.keys import check_key, check_prefix
+from raven_backup_provider.destinations.partial_names import (
+    exists_error,
+    is_hidden,
+    is_ours_in_progress,
+    published_key,
+)
 
 log = logging.getLogger(__name__)
-
-_OURS_IN_PROGRESS = re.compile(r".+\.[0-9a-f]{16}" + re.escape(IN_PROGRESS_SUFFIX))
 
 
 class FolderDestination:
@@ -129,16 +131,16 @@ class FolderDestination:
 
     def open_write(self, key: str, *, expected: FileDigest | None = None) -> FolderWriter:
         self._need_root()
-        path = self._path(_published_key(key))
+        path = self._path(published_key(key))
         if self.stat(key) is not None:
-            raise _exists(key, self.identity)
+            raise exists_error(key, self.identity)
         return FolderWriter(self.identity, key, path, file_mode=self._file_mode, folder_mode=self._folder_mode)
 
     def put(self, key: str, data: bytes, *, replace: bool = False) -> StoredFile:
         self._need_root()
-        path = self._path(_published_key(key))
+        path = self._path(published_key(key))
         if not replace and self.stat(key) is not None:
-            raise _exists(key, self.identity)
+            raise exists_error(key, self.identity)
         digest = FileDigest(len(data), folder_publish.sha256(data))
         with FolderWriter(self.identity, key, path, file_mode=self._file_mode, folder_mode=self._folder_mode) as writer:
             writer.write(data)
@@ -160,7 +162,7 @@ class FolderDestination:
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(check_key(key))
-        if _hidden(path.name):
+        if is_hidden(path.name):
             return None
         try:
             found = path.stat()
@@ -196,7 +198,7 @@ class FolderDestination:
         """Published files and folders; symbolic links are passed over, for what they point to is not ours to keep."""
         try:
             with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not _hidden(entry.name)]
+                found = [entry for entry in entries if not is_hidden(entry.name)]
         except (FileNotFoundError, NotADirectoryError):
             self._need_root()
             return []
@@ -219,7 +221,7 @@ class FolderDestination:
     def delete(self, keys: Iterable[str]) -> None:
         self._need_root()
         for key in keys:
-            path = self._path(_published_key(key))
+            path = self._path(published_key(key))
             try:
                 path.unlink(missing_ok=True)
             except NotADirectoryError:
@@ -246,7 +248,7 @@ class FolderDestination:
         swept: list[str] = []
         for folder, _folders, names in os.walk(top, topdown=False):
             for name in sorted(names):
-                if not _OURS_IN_PROGRESS.fullmatch(name):
+                if not is_ours_in_progress(name):
                     continue
                 path = Path(folder, name)
                 try:
@@ -295,24 +297,6 @@ def stored_file(key: str, found: os.stat_result) -> StoredFile:
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name.endswith(IN_PROGRESS_SUFFIX) or name == LOCK_NAME
-
-
-def _published_key(key: str) -> str:
-    """The key, if a file of that name would be listed."""
-    check_key(key)
-    if _hidden(key.rsplit("/", 1)[-1]):
-        raise ConfigurationError(
-            f"'{key}' cannot name a backup file: hidden and *{IN_PROGRESS_SUFFIX} names are for partial files."
-        )
-    return key
-
-
-def _exists(key: str, identity: str) -> FileExistsAtDestinationError:
-    return FileExistsAtDestinationError(f"'{key}' exists in {identity} already; nothing is overwritten.")
 
 
 __all__ = ["DestinationError", "FolderDestination"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
 from raven_backup_provider.core.errors import CorruptBackupError, FileExistsAtDestinationError
 from raven_backup_provider.core.model import FileDigest, StoredFile
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.destinations import folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
+from raven_backup_provider.destinations.partial_names import partial_name
 from raven_backup_provider.destinations.read_back import ReadBack
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class FolderWriter:
         self._path = path
         self._file_mode = file_mode
         self._folder_mode = folder_mode
-        self._partial = path.with_name(f"{_shortened(path.name)}.{secrets.token_hex(8)}{IN_PROGRESS_SUFFIX}")
+        self._partial = path.with_name(partial_name(path.name))
         self._fd: int | None = None
         self._read_back: ReadBack | None = None
         try:
@@ -128,9 +127,3 @@ class FolderWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-
-def _shortened(name: str) -> str:
-    """The start of a name that leaves room for what a partial name adds."""
-    room = 255 - len(IN_PROGRESS_SUFFIX) - 1 - 16
-    return name.encode()[:room].decode(errors="ignore")

@@ -1,0 +1,200 @@
+"""A real OpenSSH server for tests: `with SshServer(folder) as server: server.connect(); ...`.
+
+As root it lets in a user of its own making, by key and by password; else only whoever runs the tests, by key.
+"""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import paramiko
+import psutil
+
+from demo.sandbox.debian import ensure_program
+from demo.sandbox.watchdog import guard
+from raven_backup_provider.destinations.sftp import SftpDestination
+from raven_backup_provider.destinations.sftp_connection import SshServer as Address
+from tests.support.local_users import LocalUser, can_make_users, local_user
+
+CONFIG = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+PasswordAuthentication {passwords}
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+UseDNS no
+MaxStartups 200
+LogLevel VERBOSE
+Subsystem sftp internal-sftp
+{more}
+"""
+
+
+class SshServer:
+    """An OpenSSH server on the loopback address.
+
+    :param more: further lines for sshd_config.
+    """
+
+    def __init__(self, more: str = "") -> None:
+        self._more = more
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.user = LocalUser(getpass.getuser(), "", Path.home())
+
+    def __enter__(self) -> SshServer:
+        self.program = ensure_program("sshd", package="openssh-server")
+        # Not below pytest's folder, which only its owner may enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="raven-sshd-"))
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder.chmod(0o755)
+        self.home = self.folder / "home"
+        if can_make_users():
+            self.user = self._stack.enter_context(local_user(self.home))
+            Path("/run/sshd").mkdir(exist_ok=True)
+        else:
+            self.home.mkdir()
+        self.make_host_key()
+        self._make_key("user_key")
+        shutil.copy(self.folder / "user_key.pub", self.folder / "authorized_keys")
+        (self.folder / "authorized_keys").chmod(0o644)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._stack.close()
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        passwords = "yes" if can_make_users() else "no"
+        config = CONFIG.format(port=self.port, folder=self.folder, passwords=passwords, more=self._more)
+        (self.folder / "config").write_text(config)
+        log = (self.folder / "log").open("ab")
+        command = [str(self.program), "-D", "-e", "-f", str(self.folder / "config")]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        self._watchdog = guard(self._process.pid)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise AssertionError(f"sshd does not start:\n{(self.folder / 'log').read_text()}") from None
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """The server and all its sessions, at once."""
+        if self._process is None:
+            return
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        if self._watchdog is not None:
+            self._watchdog.wait()
+        self._process = None
+
+    def end_sessions(self) -> None:
+        """Cut every connection; new ones are let in."""
+        for process in self._processes():
+            if self._process is not None and process.pid != self._process.pid:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process stopped: connections stand, nothing answers."""
+        stopped = self._processes()
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._process is not None
+        own = psutil.Process(self._process.pid)
+        return [own, *own.children(recursive=True)]
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def make_host_key(self) -> None:
+        """A new identity; shown from the next start on."""
+        self._make_key("host_key")
+        self.host_key = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+
+    def _make_key(self, name: str) -> None:
+        for old in (self.folder / name, self.folder / f"{name}.pub"):
+            old.unlink(missing_ok=True)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(self.folder / name)]
+        subprocess.run(command, check=True)
+
+    @property
+    def private_key(self) -> str:
+        return (self.folder / "user_key").read_text()
+
+    # --- clients --------------------------------------------------------------------------------------------------
+
+    def connect(self, port: int | None = None, timeout: float = 30) -> Any:
+        """A client that is logged in, as the Airflow hook would make it."""
+        client = paramiko.SSHClient()
+        kind, data = self.host_key.split()
+        name = f"[127.0.0.1]:{port or self.port}"
+        client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data)))
+        client.connect(
+            "127.0.0.1",
+            port or self.port,
+            self.user.name,
+            key_filename=str(self.folder / "user_key"),
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=timeout,
+            banner_timeout=timeout,
+            auth_timeout=timeout,
+        )
+        return client
+
+    def address(self, port: int | None = None) -> Address:
+        return Address("127.0.0.1", port or self.port, self.user.name)
+
+    def new_root(self) -> Path:
+        """An empty folder of the login's own."""
+        root = Path(tempfile.mkdtemp(prefix="root-", dir=self.home))
+        if can_make_users():
+            shutil.chown(root, self.user.name)
+        return root
+
+    def destination(self, root: Path | str, *, port: int | None = None, **settings: Any) -> SftpDestination:
+        settings.setdefault("timeout", 30.0)
+        settings.setdefault("back_off", (0.05, 0.2, 0.5, 1.0, 2.0))
+        timeout = settings["timeout"]
+        return SftpDestination(lambda: self.connect(port, timeout), self.address(port), str(root), **settings)
