@@ -49,7 +49,7 @@ class ServerReader(io.RawIOBase):
         self._session: ServerSession | None = None
         self._download: Download | None = None
         self._left = memoryview(b"")
-        self._ended = offset > found.size
+        self._ended = offset >= found.size
 
     def readable(self) -> bool:
         return True

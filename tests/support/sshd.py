@@ -8,25 +8,20 @@ from __future__ import annotations
 import base64
 import getpass
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import paramiko
-import psutil
 
 from demo.sandbox.debian import ensure_program
-from demo.sandbox.watchdog import guard
 from raven_backup_provider.destinations.sftp import SftpDestination
 from raven_backup_provider.destinations.sftp_connection import SshServer as Address
 from tests.support.local_users import LocalUser, can_make_users, local_user
+from tests.support.server_process import ServerProcess, free_port
 
 CONFIG = """
 Port {port}
@@ -55,8 +50,6 @@ class SshServer:
     def __init__(self, more: str = "") -> None:
         self._more = more
         self._stack = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
         self.user = LocalUser(getpass.getuser(), "", Path.home())
 
     def __enter__(self) -> SshServer:
@@ -75,75 +68,27 @@ class SshServer:
         self._make_key("user_key")
         shutil.copy(self.folder / "user_key.pub", self.folder / "authorized_keys")
         (self.folder / "authorized_keys").chmod(0o644)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self.start()
+        self.process = ServerProcess(self._command, free_port(), self.folder / "log")
+        self.process.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
+        self.process.kill()
         self._stack.close()
 
     # --- running --------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def _command(self) -> list[str]:
         passwords = "yes" if can_make_users() else "no"
         config = CONFIG.format(port=self.port, folder=self.folder, passwords=passwords, more=self._more)
         (self.folder / "config").write_text(config)
-        log = (self.folder / "log").open("ab")
-        command = [str(self.program), "-D", "-e", "-f", str(self.folder / "config")]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
-        self._watchdog = guard(self._process.pid)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise AssertionError(f"sshd does not start:\n{(self.folder / 'log').read_text()}") from None
-                time.sleep(0.02)
+        return [str(self.program), "-D", "-e", "-f", str(self.folder / "config")]
 
-    def kill(self) -> None:
-        """The server and all its sessions, at once."""
-        if self._process is None:
-            return
-        for process in self._processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait()
-        if self._watchdog is not None:
-            self._watchdog.wait()
-        self._process = None
-
-    def end_sessions(self) -> None:
-        """Cut every connection; new ones are let in."""
-        for process in self._processes():
-            if self._process is not None and process.pid != self._process.pid:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Every process stopped: connections stand, nothing answers."""
-        stopped = self._processes()
-        for process in stopped:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for process in stopped:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGCONT)
-
-    def _processes(self) -> list[psutil.Process]:
-        assert self._process is not None
-        own = psutil.Process(self._process.pid)
-        return [own, *own.children(recursive=True)]
+    @property
+    def port(self) -> int:
+        return self.process.port
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
