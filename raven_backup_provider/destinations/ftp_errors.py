@@ -65,7 +65,7 @@ def connect_error(error: Exception, server: FtpServer, identity: str) -> Destina
     if isinstance(error, ssl.SSLCertVerificationError):
         return DestinationAccessError(
             f"{identity}: the certificate of the server is not to be trusted: {error.verify_message or said}. If it comes from a "
-            "certificate authority of your own, give its file in the Connection's extra 'ca_file'; if it names another host, use "
+            "certificate authority of your own, give its file with the setting ca_file; if it names another host, use "
             "that name in the Connection."
         )
     if isinstance(error, ssl.SSLError):

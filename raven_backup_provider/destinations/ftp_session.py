@@ -30,6 +30,7 @@ _HOLDER = "holder"
 #: Seconds after which somebody else's claim on a name counts as left by a dead process: more than two time-outs.
 _CLAIM_LIFETIME = 130.0
 _CLAIM_POLL = 0.5
+_LOOKS = 3
 
 
 class FtpSession:
@@ -85,7 +86,7 @@ class FtpSession:
         except RefusedError as error:
             if error.refusal is not Refusal.MISSING and self._is_missing(folder, error):
                 raise RefusedError(Refusal.MISSING, error.said) from error
-            raise
+            raise _for_lack_of_rights(error) from error
 
     def _list(self, folder: str) -> list[Entry]:
         listed = self._listed(folder).items()
@@ -105,14 +106,16 @@ class FtpSession:
         return {name: None for name in names if name not in ("", ".", "..")}
 
     def look(self, path: str) -> Entry | None:
-        try:
-            if "MLST" in self._features:
-                return self._facts(path)
-            return self._size_and_time(path)
-        except RefusedError as error:
-            if error.refusal is Refusal.MISSING or self._is_missing(path, error):
-                return None
-            raise
+        for attempt in range(_LOOKS):
+            try:
+                return self._facts(path) if "MLST" in self._features else self._size_and_time(path)
+            except RefusedError as error:
+                if error.refusal is Refusal.MISSING or self._is_missing(path, error):
+                    return None
+                # It may have been made between the two questions.
+                if attempt == _LOOKS - 1:
+                    raise _for_lack_of_rights(error) from error
+        raise AssertionError("unreachable")
 
     def _facts(self, path: str) -> Entry | None:
         lines = self._command(f"MLST {path}").splitlines()
@@ -236,17 +239,30 @@ class FtpSession:
             return FtpUpload(self._transfer(f"APPE {path}"), offset)
 
     def download(self, path: str, offset: int, size: int) -> FtpDownload:
-        return FtpDownload(self._transfer(f"RETR {path}", offset or None))
+        try:
+            return FtpDownload(self._transfer(f"RETR {path}", offset or None))
+        except RefusedError as error:
+            if error.refusal is not Refusal.MISSING and self.look(path) is None:
+                raise RefusedError(Refusal.MISSING, error.said) from error
+            raise _for_lack_of_rights(error) from error
 
     # --- leases ---------------------------------------------------------------------------------------------------
 
     def claim(self, path: str) -> None:
-        try:
-            self.make_folder(path)
-        except RefusedError as error:
-            if error.refusal is not Refusal.EXISTS and self.look(path) is not None:
-                raise RefusedError(Refusal.EXISTS, error.said) from error
-            raise
+        for attempt in range(_LOOKS):
+            try:
+                self.make_folder(path)
+                return
+            except RefusedError as error:
+                if error.refusal in (Refusal.EXISTS, Refusal.MISSING, Refusal.FULL):
+                    raise
+                if self.look(path) is not None:
+                    raise RefusedError(Refusal.EXISTS, error.said) from error
+                if self.look(path.rpartition("/")[0] or "/") is None:
+                    raise RefusedError(Refusal.MISSING, error.said) from error
+                # It may have been given up between the two questions.
+                if attempt == _LOOKS - 1:
+                    raise _for_lack_of_rights(error) from error
 
     def claim_text_path(self, path: str) -> str:
         return f"{path}/{_HOLDER}"
@@ -283,7 +299,7 @@ class FtpSession:
         except RefusedError as error:
             if error.refusal is not Refusal.MISSING and self.look(path) is None:
                 raise RefusedError(Refusal.MISSING, error.said) from error
-            raise
+            raise _for_lack_of_rights(error) from error
 
     def _lines(self, command: str) -> list[str]:
         data = self._transfer(command)
@@ -325,3 +341,10 @@ class FtpSession:
 
     def _about_tls(self, error: RefusedError) -> DestinationError | None:
         return data_error(error, self._identity)
+
+
+def _for_lack_of_rights(error: RefusedError) -> RefusedError:
+    """What a "550" without a reason means, said about something that is there."""
+    if error.refusal is Refusal.OTHER and error.said.startswith("550"):
+        return RefusedError(Refusal.RIGHTS, error.said)
+    return error

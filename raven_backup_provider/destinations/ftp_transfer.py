@@ -13,7 +13,7 @@ from raven_backup_provider.destinations.server_session import ConnectionLostErro
 
 _RECEIVE = 1 << 18
 #: Seconds to wait for the reply after a transfer that was broken off.
-_LAST_WORDS = 10.0
+_LAST_WORDS = 5.0
 
 
 class DataConnection:

@@ -29,6 +29,8 @@ class Kind:
 
 KINDS = {
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
+    "ftp": Kind("raven_backup_provider.destinations.ftp", "FtpDestination"),
+    "sftp": Kind("raven_backup_provider.destinations.sftp", "SftpDestination", "sftp"),
 }
 
 

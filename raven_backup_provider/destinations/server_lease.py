@@ -32,6 +32,7 @@ T = TypeVar("T")
 _TRIES = 5
 #: Seconds that whoever took a lease a moment ago gets to sign it, before somebody else signs for them.
 _SIGN_WITHIN = 2.0
+_SIGN_CHECKS = 5
 _UNSIGNED = "a run that has not said which it is"
 _MAX_TEXT = 4096
 
@@ -144,11 +145,13 @@ class ServerLease:
 
     def _sign_for_the_silent(self) -> tuple[str | None, Entry] | None:
         """Whoever took the name and died before signing would hold it for ever: sign for them, and let that grow old."""
-        self._link.sleep(_SIGN_WITHIN)
-        found = self._ask(self._read)
-        if found is None or found[0] is not None:
-            return found
-        self._ask(lambda session: session.write_text(session.claim_text_path(self._path), _UNSIGNED.encode()))
+        for _ in range(_SIGN_CHECKS):
+            self._link.sleep(_SIGN_WITHIN / _SIGN_CHECKS)
+            found = self._ask(self._read)
+            if found is None or found[0] is not None:
+                return found
+        with suppress(RefusedError):  # given up at this moment
+            self._ask(lambda session: session.write_text(session.claim_text_path(self._path), _UNSIGNED.encode()))
         return self._ask(self._read)
 
     def _now(self) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-from raven_backup_provider.core.errors import DestinationError
+from raven_backup_provider.core.errors import DestinationError, DestinationFullError
 from raven_backup_provider.destinations.server_link import ServerLink
 from raven_backup_provider.destinations.server_session import ConnectionLostError, ServerSession, Upload
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 #: Bytes kept after they were sent, where the server says nothing before the end. More than the buffers of both systems hold
 #: (Linux: up to 4 and 6 MiB), so that what a server lost is among them.
 _KEPT = 16 << 20
+#: Losses in a row at the same size of the file after which it is not the line.
+_STUCK = 3
 
 
 class SteadyUpload:
@@ -36,6 +38,7 @@ class SteadyUpload:
         self._sent = offset
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
+        self._stuck, self._stuck_at = 0, -1
         self._session: ServerSession | None = None
         self._upload: Upload | None = None
         self._start(offset, new=new)
@@ -103,9 +106,23 @@ class SteadyUpload:
                 f"The connection was lost while {self._where} was written, and the server kept only {stored} bytes of it, "
                 f"less than the {self._first_kept} that had arrived. Run it again."
             )
+        self._need_progress(stored)
         self._start(self._first_kept, new=False)
         for data in self._kept:
             self._running.send(data)
+
+    def _need_progress(self, stored: int) -> None:
+        """Some servers answer a full disk with silence: all that shows is that the file does not grow.
+
+        :raises DestinationFullError: it was of that size after the last losses too.
+        """
+        self._stuck = self._stuck + 1 if stored == self._stuck_at else 1
+        self._stuck_at = stored
+        if self._stuck >= _STUCK:
+            raise DestinationFullError(
+                f"The server ends the connection each time {self._where} has {stored} bytes, and says no reason. Its disk or this "
+                "login's quota is probably full, or it allows no larger file: look there, free space or shorten the retention."
+            )
 
     def _start(self, offset: int, *, new: bool) -> None:
         session = self._link.take()

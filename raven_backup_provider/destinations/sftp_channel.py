@@ -17,6 +17,7 @@ _PIECE = 32768 - 64
 _RECEIVE = 1 << 20
 #: A packet above this is nonsense; the largest we ask for are 256 KiB.
 _MAX_PACKET = 4 << 20
+_CLOSED = "the connection was closed by the other side"
 _REFUSALS: dict[int, Refusal] = {
     Status.NO_SUCH_FILE: Refusal.MISSING,
     Status.PERMISSION_DENIED: Refusal.RIGHTS,
@@ -175,10 +176,10 @@ class SftpChannel:
                 data = self._channel.recv(_RECEIVE)
             except TimeoutError as error:
                 raise self._lost("no answer in time") from error
-            except OSError as error:
-                raise self._lost(str(error)) from error
+            except Exception as error:  # OSError, EOFError, paramiko's own: whatever it is, this connection is over
+                raise self._lost(str(error) or _CLOSED) from error
             if not data:
-                raise self._lost("the connection was closed by the other side")
+                raise self._lost(_CLOSED)
             self._received += data
 
     def _send(self, packet: bytes) -> None:
@@ -188,8 +189,8 @@ class SftpChannel:
                 view = view[self._channel.send(bytes(view[:_PIECE])) :]
         except TimeoutError as error:
             raise self._lost("the server takes no more data") from error
-        except (OSError, EOFError) as error:
-            raise self._lost(str(error) or "the connection was closed by the other side") from error
+        except Exception as error:
+            raise self._lost(str(error) or _CLOSED) from error
 
     def _lost(self, why: str) -> ConnectionLostError:
         self.broken = True

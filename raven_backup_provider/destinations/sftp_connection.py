@@ -115,6 +115,10 @@ def _connect_error(error: Exception, server: SshServer, identity: str) -> Destin
         return DestinationAccessError(
             f"{identity}: {said} Give the Connection a password or key; if the server is old, let it offer newer algorithms."
         )
+    if isinstance(error, (FileNotFoundError, PermissionError)) and error.filename:
+        return DestinationAccessError(
+            f"{identity}: the key file {error.filename} cannot be read on this worker: {error.strerror}."
+        )
     if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
         return DestinationError(
             f"{identity}: no SSH connection to {server.host} port {server.port}: {said}. Look whether the server is up, and "

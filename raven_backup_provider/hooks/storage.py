@@ -109,7 +109,10 @@ class Store:
 
 
 #: By scheme of the address.
-STORES: dict[str, Store] = {}
+STORES: dict[str, Store] = {
+    "ftp": Store("storage_ftp", ("ftp",), "ftp"),
+    "sftp": Store("storage_sftp", ("sftp", "ssh"), "sftp"),
+}
 
 
 def _open_address(text: str, server_path: str | None) -> Destination:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ftplib
 import json
 import os
 import secrets
@@ -67,9 +66,9 @@ class FtpServer:
     def address(self, port: int | None = None) -> Address:
         return Address("127.0.0.1", port or self.port, self.login, self.tls)
 
-    def connect(self, port: int | None = None, timeout: float = 30.0, **changes: Any) -> ftplib.FTP:
-        context = ssl.create_default_context(cafile=str(self.certificate.certificate_pem)) if self.certificate else None
-        return log_in(self.address(port), self.password, **{"context": context, "timeout": timeout, **changes})
+    def cut(self) -> None:
+        """Cut every connection that stands; new ones are let in."""
+        self.process.end_sessions()
 
     def new_root(self) -> Path:
         root = Path(tempfile.mkdtemp(prefix="root-", dir=self.home))
@@ -78,12 +77,31 @@ class FtpServer:
             shutil.chown(root, self.home.owner())
         return root
 
-    def destination(
-        self, root: Path, *, port: int | None = None, timeout: float = 30.0, **settings: Any
-    ) -> FtpDestination:
-        settings.setdefault("back_off", (0.05, 0.2, 0.5, 1.0, 2.0))
-        path = f"{self.root_prefix}/{root.relative_to(self.home)}"
-        return FtpDestination(lambda: self.connect(port, timeout), self.address(port), path, **settings)
+    def recipe(self, root: Path) -> tuple[Any, ...]:
+        """What another process needs to open the same place: ``recipe[0](*recipe[1:])``."""
+        return open_place, self.address(), self.path_of(root), (self.password, self._ca, {})
+
+    def destination(self, root: Path, *, port: int | None = None, **settings: Any) -> FtpDestination:
+        return open_place(self.address(port), self.path_of(root), (self.password, self._ca, settings))
+
+    def path_of(self, folder: Path) -> str:
+        """As the server names it."""
+        return f"{self.root_prefix}/{folder.relative_to(self.home)}"
+
+    @property
+    def _ca(self) -> str | None:
+        return str(self.certificate.certificate_pem) if self.certificate else None
+
+
+def open_place(address: Address, root: str, given: tuple[str, str | None, dict[str, Any]]) -> FtpDestination:
+    """The destination, on a client as our hook would make it."""
+    password, ca_file, settings = given
+    settings = {"timeout": 30.0, "back_off": (0.05, 0.2, 0.5, 1.0, 2.0), **settings}
+    timeout = settings.pop("timeout")
+    context = ssl.create_default_context(cafile=ca_file) if ca_file else None
+    return FtpDestination(
+        lambda: log_in(address, password, context=context, timeout=timeout), address, root, **settings
+    )
 
 
 class PyFtpd(FtpServer):
@@ -96,6 +114,10 @@ class PyFtpd(FtpServer):
 
     def prepare(self) -> None:
         self.home.mkdir()
+
+    def cut(self) -> None:
+        self.process.kill()  # its connections have no processes of their own
+        self.process.start()
 
     def command(self) -> list[str]:
         settings = {

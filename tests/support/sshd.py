@@ -109,24 +109,9 @@ class SshServer:
 
     # --- clients --------------------------------------------------------------------------------------------------
 
-    def connect(self, port: int | None = None, timeout: float = 30) -> Any:
-        """A client that is logged in, as the Airflow hook would make it."""
-        client = paramiko.SSHClient()
-        kind, data = self.host_key.split()
-        name = f"[127.0.0.1]:{port or self.port}"
-        client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data)))
-        client.connect(
-            "127.0.0.1",
-            port or self.port,
-            self.user.name,
-            key_filename=str(self.folder / "user_key"),
-            allow_agent=False,
-            look_for_keys=False,
-            timeout=timeout,
-            banner_timeout=timeout,
-            auth_timeout=timeout,
-        )
-        return client
+    def cut(self) -> None:
+        """Cut every connection that stands; new ones are let in."""
+        self.process.end_sessions()
 
     def address(self, port: int | None = None) -> Address:
         return Address("127.0.0.1", port or self.port, self.user.name)
@@ -138,8 +123,37 @@ class SshServer:
             shutil.chown(root, self.user.name)
         return root
 
+    def recipe(self, root: Path) -> tuple[Any, ...]:
+        """What another process needs to open the same place: ``recipe[0](*recipe[1:])``."""
+        return open_place, self.address(), str(root), (self.host_key, str(self.folder / "user_key"), {})
+
     def destination(self, root: Path | str, *, port: int | None = None, **settings: Any) -> SftpDestination:
-        settings.setdefault("timeout", 30.0)
-        settings.setdefault("back_off", (0.05, 0.2, 0.5, 1.0, 2.0))
-        timeout = settings["timeout"]
-        return SftpDestination(lambda: self.connect(port, timeout), self.address(port), str(root), **settings)
+        key = str(self.folder / "user_key")
+        return open_place(self.address(port), str(root), (self.host_key, key, settings))
+
+
+def open_place(address: Address, root: str, keys: tuple[str, str, dict[str, Any]]) -> SftpDestination:
+    """The destination, on a client as the Airflow hook would make it."""
+    host_key, user_key, settings = keys
+    settings = {"timeout": 30.0, "back_off": (0.05, 0.2, 0.5, 1.0, 2.0), **settings}
+    timeout = settings["timeout"]
+
+    def connect() -> Any:
+        client = paramiko.SSHClient()
+        kind, data = host_key.split()
+        known = paramiko.PKey.from_type_string(kind, base64.b64decode(data))
+        client.get_host_keys().add(f"[127.0.0.1]:{address.port}", kind, known)
+        client.connect(
+            "127.0.0.1",
+            address.port,
+            address.login,
+            key_filename=user_key,
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=timeout,
+            banner_timeout=timeout,
+            auth_timeout=timeout,
+        )
+        return client
+
+    return SftpDestination(connect, address, root, **settings)
