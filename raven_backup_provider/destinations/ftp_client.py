@@ -9,9 +9,11 @@ from __future__ import annotations
 import ftplib
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 
 DEFAULT_PORT = 21
+_LAST_WORDS = 5.0  # seconds
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
 
 
@@ -42,9 +44,28 @@ class SecureFtp(ftplib.FTP_TLS):
             if not isinstance(control, ssl.SSLSocket):
                 raise ssl.SSLError("the control connection is not encrypted")
             return self.context.wrap_socket(connection, server_hostname=self.host, session=control.session), size
+        except OSError:
+            connection.close()
+            self._raise_what_the_server_says()
+            raise
         except BaseException:
             connection.close()
             raise
+
+    def _raise_what_the_server_says(self) -> None:
+        """A server that ends a data connection on purpose, as for a TLS session that is none of its own, says so."""
+        control = self.sock
+        if control is None:
+            return
+        before = control.gettimeout()
+        try:
+            control.settimeout(min(_LAST_WORDS, before or _LAST_WORDS))
+            self.voidresp()
+        except (OSError, EOFError):
+            return
+        finally:
+            with suppress(OSError):
+                control.settimeout(before)
 
 
 def log_in(

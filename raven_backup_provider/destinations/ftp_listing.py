@@ -12,7 +12,7 @@ _UNIX = re.compile(
     r"[A-Za-z]{3}\s+\d{1,2}\s+(?:\d{4}|\d{1,2}:\d{2}) (?P<name>.+)"
 )
 _DOS = re.compile(
-    r"\d{2}-\d{2}-(?:\d{2}|\d{4})\s+\d{2}:\d{2}(?:[AP]M)?\s+(?:(?P<folder><DIR>)|(?P<size>\d+))\s(?P<name>.+)"
+    r"\d{2}-\d{2}-(?:\d{2}|\d{4})\s+\d{2}:\d{2}(?:[AP]M)?\s+(?:(?P<folder><DIR>)\s+|(?P<size>\d+)\s)(?P<name>.+)"
 )
 
 

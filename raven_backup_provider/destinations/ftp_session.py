@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from raven_backup_provider.core.errors import DestinationError
 from raven_backup_provider.destinations.ftp_errors import data_error, refused
 from raven_backup_provider.destinations.ftp_listing import is_self_or_parent, parse_facts, parse_list, parse_time
 from raven_backup_provider.destinations.ftp_transfer import DataConnection, FtpDownload, FtpUpload
@@ -318,19 +317,14 @@ class FtpSession:
 
     def _transfer(self, command: str, offset: int | None = None) -> DataConnection:
         with self._replies():
-            return DataConnection(self._client, self._client.transfercmd(command, offset), self.close)
+            return DataConnection(self._client, self._client.transfercmd(command, offset), self.close, self._meaning)
 
     @contextmanager
     def _replies(self) -> Iterator[None]:
         try:
             yield
         except ftplib.Error as error:
-            found = refused(error)
-            if isinstance(found, ConnectionLostError):
-                self.close()
-            elif (about_tls := self._about_tls(found)) is not None:
-                raise about_tls from error
-            raise found from error
+            raise self._meaning(error) from error
         except UnicodeEncodeError as error:
             raise RefusedError(
                 Refusal.UNSUPPORTED, f"the Connection's encoding {error.encoding} has no way to write {error.object!a}"
@@ -339,8 +333,12 @@ class FtpSession:
             self.close()
             raise ConnectionLostError(str(error) or "the connection was closed by the other side") from error
 
-    def _about_tls(self, error: RefusedError) -> DestinationError | None:
-        return data_error(error, self._identity)
+    def _meaning(self, error: ftplib.Error) -> Exception:
+        found = refused(error)
+        if isinstance(found, ConnectionLostError):
+            self.close()
+            return found
+        return data_error(found, self._identity) or found
 
 
 def _for_lack_of_rights(error: RefusedError) -> RefusedError:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from raven_backup_provider.destinations.ftp_errors import refused
+from raven_backup_provider.core.errors import DestinationError
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
 
 _RECEIVE = 1 << 18
@@ -21,12 +21,20 @@ class DataConnection:
 
     :param client: the control connection.
     :param on_broken: called when the control connection cannot be used any more.
+    :param meaning: what a reply of the server means, as the error to raise.
     """
 
-    def __init__(self, client: ftplib.FTP, connection: socket.socket, on_broken: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: ftplib.FTP,
+        connection: socket.socket,
+        on_broken: Callable[[], None],
+        meaning: Callable[[ftplib.Error], Exception],
+    ) -> None:
         self._client = client
         self._connection = connection
         self._on_broken = on_broken
+        self._meaning = meaning
         self._open = True
 
     def send(self, data: bytes) -> None:
@@ -48,7 +56,7 @@ class DataConnection:
             self._hang_up()
             self._client.voidresp()
         except ftplib.Error as error:
-            raise refused(error) from error
+            raise self._meaning(error) from error
         except (OSError, EOFError) as error:
             self._on_broken()
             raise ConnectionLostError(f"no reply to the end of a transfer: {_words(error)}") from error
@@ -62,17 +70,17 @@ class DataConnection:
         if self._last_words() is None:
             self._on_broken()
 
-    def _why(self, error: Exception) -> RefusedError | ConnectionLostError:
+    def _why(self, error: Exception) -> Exception:
         """The data connection broke: the reply on the control connection tells whether the server wanted that."""
         self._open = False
         self._connection.close()
         said = self._last_words()
-        if isinstance(said, RefusedError) and said.refusal is not Refusal.OTHER:
+        if isinstance(said, DestinationError) or (isinstance(said, RefusedError) and said.refusal is not Refusal.OTHER):
             return said
         self._on_broken()
         return ConnectionLostError(f"the data connection was lost: {said or _words(error)}")
 
-    def _last_words(self) -> RefusedError | ConnectionLostError | str | None:
+    def _last_words(self) -> Exception | str | None:
         """The reply after a broken transfer; None: there is none."""
         sock = self._client.sock
         if sock is None:
@@ -82,8 +90,8 @@ class DataConnection:
             sock.settimeout(min(_LAST_WORDS, before or _LAST_WORDS))
             return self._client.voidresp()
         except ftplib.Error as error:
-            found = refused(error)
-            return found if isinstance(found, RefusedError) else None
+            found = self._meaning(error)
+            return None if isinstance(found, ConnectionLostError) else found
         except (OSError, EOFError):
             return None
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ftplib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from raven_backup_provider.core.errors import DestinationFullError
 from tests.destinations.contract import FILE, FOLDER, keys, store
 from tests.destinations.server_faults import Killed, ServerFaults
-from tests.support.ftpd import PyFtpd, Vsftpd
+from tests.support.ftpd import PyFtpd, Vsftpd, needs_root
 from tests.support.small_disk import small_disk
 
 
@@ -62,9 +61,7 @@ class TestPyftpdlibFaults(FtpFaults):
     def test_a_full_disk_keeps_nobody_from_locking_and_deleting(self, server: PyFtpd, root: Path) -> None: ...
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0, reason="vsftpd lets in only users of the machine, and to make one for the test needs root"
-)
+@needs_root
 class TestVsftpdFaults(FtpFaults):
     processes_per_session = 3
     step = 4

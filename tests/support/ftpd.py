@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from demo.sandbox.certificates import make_certificate
 from demo.sandbox.debian import ensure_program
 from raven_backup_provider.destinations.ftp import FtpDestination
@@ -23,6 +25,9 @@ from tests.support.local_users import local_user
 from tests.support.server_process import ServerProcess, free_port
 
 REPOSITORY = Path(__file__).parents[2]
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="vsftpd lets in only users of the machine, and to make one for the test needs root"
+)
 
 
 class FtpServer:
