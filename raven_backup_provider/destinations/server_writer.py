@@ -92,7 +92,8 @@ class ServerWriter:
                 self._upload = SteadyUpload(
                     self._plan.link, self._plan.partial, self._given, new=False, where=self._plan.where
                 )
-            self._upload.send(bytes(view))
+            # Kept until the server has it, so it must not be the caller's to change; bytes are not.
+            self._upload.send(data if isinstance(data, bytes) and len(view) == len(data) else bytes(view))
         self._given += len(view)
 
     def _compare(self, older: BinaryIO, view: memoryview) -> memoryview:

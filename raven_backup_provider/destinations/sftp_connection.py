@@ -18,8 +18,6 @@ from raven_backup_provider.destinations.sftp_session import SftpSession
 from raven_backup_provider.destinations.sftp_transfer import DOWNLOAD_WINDOW
 
 _DEFAULT_PORT = 22
-#: OpenSSH sends files in SSH packets of this size where the client takes them; each costs Python the same, whatever its size.
-_PACKET = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,7 @@ def open_session(
     try:
         transport = client.get_transport()
         _watch_the_line(transport.sock, timeout)
-        channel = transport.open_session(
-            window_size=2 * DOWNLOAD_WINDOW + (1 << 20), max_packet_size=_PACKET, timeout=timeout
-        )
+        channel = transport.open_session(window_size=2 * DOWNLOAD_WINDOW + (1 << 20), timeout=timeout)
         channel.settimeout(timeout)
         channel.invoke_subsystem("sftp")
         return SftpSession(SftpChannel(channel), client.close, transport.is_active, file_mode=file_mode)

@@ -8,7 +8,7 @@ repeating a refused login.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.ssh.hooks.ssh import SSHHook
@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowException
 from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.destinations.registry import open_destination
 from raven_backup_provider.destinations.sftp import TIMEOUT
+from raven_backup_provider.destinations.sftp_ciphers import CipherChoice
 from raven_backup_provider.destinations.sftp_connection import SshServer
 from raven_backup_provider.hooks.connection_settings import flag
 from raven_backup_provider.hooks.transfer_settings import common_settings, root_of
@@ -64,14 +65,19 @@ def _hook(connection: Connection, timeout: float) -> SSHHook:
 
 
 def _connector(hook: SSHHook) -> Callable[[], Any]:
-    def connect() -> Any:
+    choice = CipherChoice()
+
+    def attempt(leave_out: Mapping[str, Sequence[str]] | None) -> Any:
         # A hook keeps one client and one proxy process; each connection of ours gets its own, from any thread.
         fresh = copy.copy(hook)
         fresh.client = None
         fresh.__dict__.pop("host_proxy", None)
+        if leave_out is not None:
+            fresh.disabled_algorithms = dict(leave_out)
         return fresh.get_conn()
 
-    return connect
+    chosen = hook.disabled_algorithms or hook.ciphers  # by the Connection: it knows why
+    return lambda: attempt(None) if chosen else choice.connect(attempt)
 
 
 def _file_mode(address: DestinationAddress) -> int:

@@ -214,3 +214,30 @@ def test_a_second_look_at_the_same_place_sees_the_same(box: Any, root: Path) -> 
     box()
     store(opened(f"sftp://box@{root}"), FILE)
     assert keys(opened(f"sftp://box@{root}/")) == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("offered", "extra", "cipher"),
+    [
+        ("aes128-ctr,aes256-gcm@openssh.com,aes128-gcm@openssh.com", {}, "-gcm@openssh.com"),
+        ("aes128-ctr", {}, "aes128-ctr"),
+        (
+            "aes128-ctr,aes128-gcm@openssh.com",
+            {"disabled_algorithms": {"ciphers": ["aes128-gcm@openssh.com"]}},
+            "aes128-ctr",
+        ),
+    ],
+    ids=["the fast one is offered", "it is not", "the Connection does not want it"],
+)
+def test_the_cheapest_cipher_that_both_know_is_used(
+    set_connection: SetConnection, offered: str, extra: dict[str, Any], cipher: str
+) -> None:
+    with SshServer(more=f"Ciphers {offered}\n") as other:
+        extra = {"host_key": other.host_key, "key_file": str(other.folder / "user_key"), **extra}
+        set_connection("box", "sftp", host="127.0.0.1", port=other.port, login=other.user.name, extra=extra)
+        destination = opened(f"sftp://box@{other.new_root()}")
+        session = destination._link.take()
+        assert session._hang_up.__self__.get_transport().local_cipher.endswith(cipher)
+        session.close()
+        store(destination, FILE)
+        destination.close()

@@ -19,6 +19,7 @@ import paramiko
 
 from demo.sandbox.debian import ensure_program
 from raven_backup_provider.destinations.sftp import SftpDestination
+from raven_backup_provider.destinations.sftp_ciphers import CipherChoice
 from raven_backup_provider.destinations.sftp_connection import SshServer as Address
 from tests.support.local_users import LocalUser, can_make_users, local_user
 from tests.support.server_process import ServerProcess, free_port
@@ -127,6 +128,10 @@ class SshServer:
         """What another process needs to open the same place: ``recipe[0](*recipe[1:])``."""
         return open_place, self.address(), str(root), (self.host_key, str(self.folder / "user_key"), {})
 
+    def path_of(self, folder: Path) -> str:
+        """As the server names it."""
+        return str(folder)
+
     def destination(self, root: Path | str, *, port: int | None = None, **settings: Any) -> SftpDestination:
         key = str(self.folder / "user_key")
         return open_place(self.address(port), str(root), (self.host_key, key, settings))
@@ -138,7 +143,9 @@ def open_place(address: Address, root: str, keys: tuple[str, str, dict[str, Any]
     settings = {"timeout": 30.0, "back_off": (0.05, 0.2, 0.5, 1.0, 2.0), **settings}
     timeout = settings["timeout"]
 
-    def connect() -> Any:
+    choice = CipherChoice()
+
+    def connect(leave_out: Any) -> Any:
         client = paramiko.SSHClient()
         kind, data = host_key.split()
         known = paramiko.PKey.from_type_string(kind, base64.b64decode(data))
@@ -153,7 +160,8 @@ def open_place(address: Address, root: str, keys: tuple[str, str, dict[str, Any]
             timeout=timeout,
             banner_timeout=timeout,
             auth_timeout=timeout,
+            disabled_algorithms=leave_out,
         )
         return client
 
-    return SftpDestination(connect, address, root, **settings)
+    return SftpDestination(lambda: choice.connect(connect), address, root, **settings)
