@@ -44,6 +44,7 @@ class _RangeReader(io.RawIOBase):
         self._stop = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: deque[Future[bytes]] = deque()
+        self._failure: BaseException | None = None
         self._etag: str | None = None
         self._asked = offset
         self._data = memoryview(self._first(offset))
@@ -52,8 +53,15 @@ class _RangeReader(io.RawIOBase):
         return True
 
     def readinto(self, target: Any) -> int:
+        if self._failure is not None:
+            raise self._failure
         if not self._data:
-            self._data = memoryview(self._next())
+            try:
+                self._data = memoryview(self._next())
+            except BaseException as error:
+                # Whoever reads on after an error would get the bytes behind a gap.
+                self._failure = error
+                raise
         view = memoryview(target).cast("B")
         count = min(len(view), len(self._data))
         view[:count] = self._data[:count]

@@ -23,7 +23,6 @@ from raven_backup_provider.core.errors import (
     ConfigurationError,
     DestinationAccessError,
     DestinationError,
-    FileExistsAtDestinationError,
     FileMissingAtDestinationError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
@@ -31,13 +30,17 @@ from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.destinations import folder_mounts, folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
 from raven_backup_provider.destinations.folder_file import open_file
-from raven_backup_provider.destinations.folder_lock import LOCK_NAME, hold_folder
+from raven_backup_provider.destinations.folder_lock import hold_folder
 from raven_backup_provider.destinations.folder_writer import FolderWriter
 from raven_backup_provider.destinations.keys import check_key, check_prefix
+from raven_backup_provider.destinations.partial_names import (
+    exists_error,
+    is_hidden,
+    is_ours_in_progress,
+    published_key,
+)
 
 log = logging.getLogger(__name__)
-
-_OURS_IN_PROGRESS = re.compile(r".+\.[0-9a-f]{16}" + re.escape(IN_PROGRESS_SUFFIX))
 
 _CHECK = b"raven-backup checks that this folder can be written\n"
 _LINK = "%s is a symbolic link and is passed over: backups are looked for in real folders only"
@@ -152,16 +155,16 @@ class FolderDestination:
 
     def open_write(self, key: str, *, expected: FileDigest | None = None) -> FolderWriter:
         self._need_root()
-        path = self._path(_published_key(key))
+        path = self._path(published_key(key))
         if self.stat(key) is not None:
-            raise _exists(key, self.identity)
+            raise exists_error(key, self.identity)
         return self._writer(key, path, expected)
 
     def put(self, key: str, data: bytes, *, replace: bool = False) -> StoredFile:
         self._need_root()
-        path = self._path(_published_key(key))
+        path = self._path(published_key(key))
         if not replace and self.stat(key) is not None:
-            raise _exists(key, self.identity)
+            raise exists_error(key, self.identity)
         digest = FileDigest(len(data), folder_publish.sha256(data))
         with self._writer(key, path) as writer:
             writer.write(data)
@@ -185,7 +188,7 @@ class FolderDestination:
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(check_key(key))
-        if _hidden(path.name):
+        if is_hidden(path.name):
             return None
         try:
             found = path.stat()
@@ -217,7 +220,7 @@ class FolderDestination:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if _hidden(entry.name):
+                    if is_hidden(entry.name):
                         continue
                     if entry.is_symlink():
                         log.warning(_LINK, entry.path)
@@ -243,7 +246,7 @@ class FolderDestination:
     def delete(self, keys: Iterable[str]) -> None:
         self._need_root()
         for key in keys:
-            path = self._path(_published_key(key))
+            path = self._path(published_key(key))
             try:
                 path.unlink(missing_ok=True)
             except NotADirectoryError:
@@ -270,7 +273,7 @@ class FolderDestination:
         swept: list[str] = []
         for folder, _folders, names in os.walk(top, topdown=False, onerror=self._could_not_look):
             for name in sorted(names):
-                if not _OURS_IN_PROGRESS.fullmatch(name):
+                if not is_ours_in_progress(name):
                     continue
                 path = Path(folder, name)
                 try:
@@ -343,24 +346,6 @@ def stored_file(key: str, found: os.stat_result) -> StoredFile:
     except (ValueError, OverflowError, OSError):  # a file server with a clock of its own
         modified = None
     return StoredFile(key, found.st_size, modified)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name.endswith(IN_PROGRESS_SUFFIX) or name == LOCK_NAME
-
-
-def _published_key(key: str) -> str:
-    """The key, if a file of that name would be listed."""
-    check_key(key)
-    if _hidden(key.rsplit("/", 1)[-1]):
-        raise ConfigurationError(
-            f"'{key}' cannot name a backup file: hidden and *{IN_PROGRESS_SUFFIX} names are for partial files."
-        )
-    return key
-
-
-def _exists(key: str, identity: str) -> FileExistsAtDestinationError:
-    return FileExistsAtDestinationError(f"'{key}' exists in {identity} already; nothing is overwritten.")
 
 
 __all__ = ["DestinationError", "FolderDestination"]

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
-
-_MAX_NAME_BYTES = 255
-_TOKEN_BYTES = 8
+from raven_backup_provider.destinations.partial_names import partial_name, partials_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +32,16 @@ class Partial:
 
 def new_partial_path(final: Path, expected: FileDigest | None) -> Path:
     """Where the file is written until it is whole; with ``expected`` under a name by which it is found again."""
-    return final.with_name(f"{_start(final.name, expected)}{secrets.token_hex(_TOKEN_BYTES)}{IN_PROGRESS_SUFFIX}")
+    return final.with_name(partial_name(final.name, _tag(expected)))
 
 
 def pick_up(final: Path, expected: FileDigest) -> Partial | None:
     """The largest partial file of the same content that no living writer holds; None if there is none."""
-    start = _start(final.name, expected)
     found: list[tuple[int, Path]] = []
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(final.parent) as entries:
-        for entry in entries:
-            if entry.name.startswith(start) and entry.name.endswith(IN_PROGRESS_SUFFIX):
-                with suppress(OSError):
-                    found.append((entry.stat(follow_symlinks=False).st_size, final.parent / entry.name))
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in partials_of(final.name, _tag(expected), os.listdir(final.parent)):
+            with suppress(OSError):
+                found.append(((final.parent / name).lstat().st_size, final.parent / name))
     for _, path in sorted(found, reverse=True):
         partial = _take(path, new_partial_path(final, expected))
         if partial is not None:
@@ -84,8 +78,5 @@ def _take(path: Path, own: Path) -> Partial | None:
     return None
 
 
-def _start(name: str, expected: FileDigest | None) -> str:
-    """The partial's name up to its random part, cut so that the whole fits into a name."""
-    middle = "." if expected is None else f".{expected.sha256[:16]}."
-    room = _MAX_NAME_BYTES - len(middle) - 2 * _TOKEN_BYTES - len(IN_PROGRESS_SUFFIX)
-    return name.encode()[:room].decode(errors="ignore") + middle
+def _tag(expected: FileDigest | None) -> str:
+    return expected.sha256[:16] if expected is not None else ""

@@ -31,6 +31,8 @@ KINDS = {
     "azure": Kind("raven_backup_provider.destinations.azure", "AzureDestination", extra="azure"),
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
     "glacier": Kind("raven_backup_provider.destinations.glacier", "GlacierDestination", extra="amazon"),
+    "ftp": Kind("raven_backup_provider.destinations.ftp", "FtpDestination"),
+    "sftp": Kind("raven_backup_provider.destinations.sftp", "SftpDestination", "sftp"),
 }
 
 

@@ -112,7 +112,9 @@ class Store:
 #: By scheme of the address.
 STORES: dict[str, Store] = {
     "azure": Store("storage_azure", ("wasb",), "azure"),
+    "ftp": Store("storage_ftp", ("ftp",), "ftp"),
     "glacier": Store("storage_glacier", (), "amazon"),
+    "sftp": Store("storage_sftp", ("sftp", "ssh"), "sftp"),
     "wasb": Store("storage_azure", ("wasb",), "azure"),
 }
 

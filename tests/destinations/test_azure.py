@@ -138,7 +138,7 @@ def test_memory_of_a_transfer_does_not_grow_with_the_file(places: Places) -> Non
         for _ in range(64):
             writer.write(piece)
         before = process.memory_info().rss
-        for _ in range(256):
+        for _ in range(128):
             writer.write(piece)
         grown = process.memory_info().rss - before
         writer.abort()

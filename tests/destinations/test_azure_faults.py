@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -125,6 +126,20 @@ def test_reading_goes_on_when_the_body_of_an_answer_breaks(places: Places, fault
     assert load(place, FILE) == CONTENT
     places.proxy.on(is_read, fault, times=1)
     assert load(place, FILE, 123_456) == CONTENT[123_456:]
+
+
+def test_whoever_reads_on_after_an_error_gets_no_bytes_from_behind_the_gap(places: Places) -> None:
+    content = random.Random(3).randbytes(20 * MIB)
+    upload(places.direct(block_bytes=4 * MIB), content)
+    places.proxy.on(is_read, answer(500), skip=2, times=2)
+    with places.faulty(tries=1, concurrency=2).open_read(FILE) as file:
+        found = [file.read(MIB) for _ in range(7)]
+        assert b"".join(found) == content[: 7 * MIB]
+        with pytest.raises(DestinationError, match="500"):
+            file.read()
+        for _ in range(3):
+            with pytest.raises(DestinationError, match="500"):
+                file.read(MIB)
 
 
 def test_a_line_that_only_drips_is_given_up(places: Places) -> None:

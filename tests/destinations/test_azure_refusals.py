@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from azure.identity import CredentialUnavailableError
+from azure.storage.blob import BlobServiceClient
 
 from raven_backup_provider.core.errors import (
     DestinationAccessError,
@@ -15,6 +17,7 @@ from raven_backup_provider.core.errors import (
     DestinationFullError,
 )
 from raven_backup_provider.destinations import azure_calls
+from raven_backup_provider.destinations.azure import AzureDestination
 from tests.destinations.azure_places import (
     BLOCKS,
     Places,
@@ -177,3 +180,19 @@ def test_a_full_account_is_said_to_be_full(places: Places, status: int, code: st
     upload(places.faulty())
     assert places.proxy.count(is_block) == BLOCKS - 4
     assert there_and_whole_or_not_listed(places.direct())
+
+
+class _NoIdentity:
+    """A credential of the SDK on a machine without an identity."""
+
+    def get_token(self, *scopes: str, **options: object) -> object:
+        raise CredentialUnavailableError("DefaultAzureCredential failed to retrieve a token.\nTried: everything")
+
+
+def test_an_identity_that_cannot_sign_in_is_named(places: Places) -> None:
+    """The SDK sends tokens over HTTPS only, so the place need not answer."""
+    client = BlobServiceClient("https://127.0.0.1:1/devstoreaccount1", credential=_NoIdentity())
+    place = AzureDestination(client, "backups")
+    with pytest.raises(DestinationAccessError, match=r"failed to retrieve a token.*could not sign in") as failure:
+        place.check_writable()
+    assert not failure.value.retryable

@@ -1,0 +1,192 @@
+"""Upload, download and peak memory of a destination on a file server, against the tools people use for it, in turn.
+
+What destinations_sftp.py and destinations_ftp.py share. Ours runs in a process of its own, whose peak resident set above an idle
+one (same imports) is its memory. The source is a file in the page cache; the tools read the same one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import pickle
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import seconds_of
+from raven_backup_provider.core.model import FileDigest
+
+BLOCK = 1 << 20
+MIB = 1 << 20
+KEY = "shop/folder/2026-11-22-12-00-00.ravendb-full-backup"
+#: Ours has to reach this share of the tool's rate, and stay below this much memory above idle.
+RATE_BAR, MEMORY_BAR_MIB = 0.9, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the child process does.
+
+    :param recipe: ``recipe[0](*recipe[1:])`` opens the destination.
+    :param action: ``upload``, ``download`` or ``idle``.
+    """
+
+    recipe: tuple[Any, ...]
+    action: str
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program to compare with; each callable does the whole transfer."""
+
+    name: str
+    upload: Callable[[Path, str], object]
+    download: Callable[[str, Path], object]
+
+
+def options(description: str) -> argparse.Namespace:
+    """The command line both benchmarks have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--gigabytes", type=float, default=1.0, help="size of the file in GiB; 5 is the figure of the design"
+    )
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--scratch", help="folder for the files, on a disk with three times their size free")
+    return parser.parse_args()
+
+
+def compare(name: str, server: Any, tools: list[Tool], given: argparse.Namespace) -> None:
+    """Print one table: ours without and with read-back, and each tool."""
+    scratch = Path(tempfile.mkdtemp(prefix="raven-backup-benchmarks-", dir=given.scratch))
+    try:
+        source, digest = _make_source(scratch / "source", int(given.gigabytes * 1024) * MIB)
+        root = server.new_root()
+        print(f"\n{name}: {digest.size / 2**30:g} GiB, median of {given.repeat}, MB (10^6 bytes) per second\n")
+        print("| what | upload | download | peak memory above idle |\n| --- | --- | --- | --- |")
+        idle = _child(Job(_recipe(server, root, True), "idle", "", 0, ""))[1]
+        rates: dict[str, list[tuple[float, float]]] = {tool.name: [] for tool in tools}
+        ours: dict[bool, list[tuple[float, float, int]]] = {False: [], True: []}
+        for _ in range(given.repeat):
+            for tool in tools:
+                rates[tool.name].append(_tool_seconds(tool, source, scratch / "got", server, root))
+            for read_back in ours:
+                ours[read_back].append(_our_seconds(server, root, read_back, source, scratch / "got", digest))
+        _print_rows(ours, rates, digest.size, idle)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def run_child() -> None:
+    """In the child: do the job, print its seconds and the peak resident set in KiB."""
+    job: Job = pickle.loads(sys.stdin.buffer.read())
+    destination = job.recipe[0](*job.recipe[1:])
+    took = 0.0
+    if job.action == "upload":
+        took = seconds_of(lambda: _upload(destination, job))
+    elif job.action == "download":
+        took = seconds_of(lambda: _download(destination, job))
+    destination.close()
+    status = Path("/proc/self/status").read_text()
+    print(took, next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+def _upload(destination: Any, job: Job) -> None:
+    with open(job.file, "rb", buffering=0) as source, destination.open_write(KEY) as writer:
+        while data := source.read(BLOCK):
+            writer.write(data)
+        writer.commit(FileDigest(job.size, job.sha256))
+
+
+def _download(destination: Any, job: Job) -> None:
+    with destination.open_read(KEY) as source, open(job.file, "wb", buffering=0) as sink:
+        while data := source.read(BLOCK):
+            sink.write(data)
+
+
+def _child(job: Job) -> tuple[float, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from benchmarks.destinations_servers import run_child; run_child()"],
+        input=pickle.dumps(job),
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    seconds, peak = done.stdout.split()
+    return float(seconds), int(peak)
+
+
+def _recipe(server: Any, root: Path, read_back: bool) -> tuple[Any, ...]:
+    opener, address, path, (*secrets, settings) = server.recipe(root)
+    return opener, address, path, (*secrets, {**settings, "read_back": read_back})
+
+
+def _our_seconds(
+    server: Any, root: Path, read_back: bool, source: Path, got: Path, digest: FileDigest
+) -> tuple[float, float, int]:
+    recipe = _recipe(server, root, read_back)
+    up, peak_up = _child(Job(recipe, "upload", str(source), digest.size, digest.sha256))
+    down, peak_down = _child(Job(recipe, "download", str(got), digest.size, digest.sha256))
+    _need_same(got, digest)
+    (root / KEY).unlink()
+    return up, down, max(peak_up, peak_down)
+
+
+def _tool_seconds(tool: Tool, source: Path, got: Path, server: Any, root: Path) -> tuple[float, float]:
+    path = f"{server.path_of(root)}/tool"
+    up = seconds_of(lambda: tool.upload(source, path))
+    down = seconds_of(lambda: tool.download(path, got))
+    if got.stat().st_size != source.stat().st_size:
+        raise SystemExit(f"{tool.name} did not transfer the whole file.")
+    got.unlink()
+    (root / "tool").unlink()
+    return up, down
+
+
+def _print_rows(
+    ours: dict[bool, list[tuple[float, float, int]]], rates: dict[str, list[tuple[float, float]]], size: int, idle: int
+) -> None:
+    def rate(seconds: list[float]) -> float:
+        return size / statistics.median(seconds) / 1e6
+
+    best = [max(rate([row[column] for row in rows]) for rows in rates.values()) for column in (0, 1)]
+    for name, rows in rates.items():
+        print(f"| {name} | {rate([row[0] for row in rows]):.0f} | {rate([row[1] for row in rows]):.0f} | |")
+    for read_back, measured in ours.items():
+        up, down = rate([row[0] for row in measured]), rate([row[1] for row in measured])
+        peak = (max(row[2] for row in measured) - idle) / 1024
+        what = "ours, read back and hashed (the default)" if read_back else "ours, `read_back=false`"
+        print(
+            f"| {what} | {up:.0f} ({up / best[0]:.2f} of the best tool) | {down:.0f} ({down / best[1]:.2f}) "
+            f"| {peak:.0f} MiB ({'held' if peak <= MEMORY_BAR_MIB else '**missed**'}) |"
+        )
+
+
+def _make_source(path: Path, size: int) -> tuple[Path, FileDigest]:
+    """A file that no compression makes smaller."""
+    digest, block = hashlib.sha256(), os.urandom(BLOCK)
+    with path.open("wb") as sink:
+        for number in range(size // BLOCK):
+            piece = number.to_bytes(8, "big") + block[8:]
+            digest.update(piece)
+            sink.write(piece)
+    return path, FileDigest(size, digest.hexdigest())
+
+
+def _need_same(got: Path, digest: FileDigest) -> None:
+    found = hashlib.sha256()
+    with got.open("rb") as source:
+        while data := source.read(BLOCK):
+            found.update(data)
+    got.unlink()
+    if found.hexdigest() != digest.sha256:
+        raise SystemExit("What was downloaded is not what was uploaded.")

@@ -1,0 +1,55 @@
+"""``python -m benchmarks.destinations_sftp``: the SFTP destination against OpenSSH's own scp and sftp, on one OpenSSH server."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from benchmarks.destinations_servers import Tool, compare, options
+from tests.support.sshd import SshServer
+
+
+def _tools(server: SshServer) -> list[Tool]:
+    known = server.folder / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+    common = [
+        "-q",
+        "-P",
+        str(server.port),
+        "-i",
+        str(server.folder / "user_key"),
+        *("-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes", "-o", "Compression=no"),
+    ]
+    place = f"{server.user.name}@127.0.0.1"
+
+    def sftp(command: str) -> None:
+        words = ["sftp", *common, "-b", "-", place]
+        subprocess.run(words, input=f"{command}\n", text=True, check=True, capture_output=True)
+
+    def scp(source: str, target: str) -> None:
+        subprocess.run(["scp", *common, source, target], check=True)
+
+    return [
+        Tool(
+            "OpenSSH `scp`",
+            lambda source, path: scp(str(source), f"{place}:{path}"),
+            lambda path, target: scp(f"{place}:{path}", str(target)),
+        ),
+        Tool(
+            "OpenSSH `sftp`",
+            lambda source, path: sftp(f"put {source} {path}"),
+            lambda path, target: sftp(f"get {path} {target}"),
+        ),
+    ]
+
+
+def main() -> None:
+    """Run it."""
+    given = options(__doc__ or "")
+    with SshServer() as server:
+        Path(server.folder / "user_key").chmod(0o600)
+        compare("SFTP", server, _tools(server), given)
+
+
+if __name__ == "__main__":
+    main()

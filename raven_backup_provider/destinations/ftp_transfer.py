@@ -1,0 +1,156 @@
+"""Data connections of FTP: one for each file or listing, and a reply on the control connection when it has ended."""
+
+from __future__ import annotations
+
+import ftplib
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from raven_backup_provider.core.errors import DestinationError
+from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
+
+_RECEIVE = 1 << 18
+#: Seconds to wait for the reply after a transfer that was broken off.
+_LAST_WORDS = 5.0
+
+
+class DataConnection:
+    """One transfer. Ends with :meth:`finish` or :meth:`break_off`.
+
+    :param client: the control connection.
+    :param on_broken: called when the control connection cannot be used any more.
+    :param meaning: what a reply of the server means, as the error to raise.
+    """
+
+    def __init__(
+        self,
+        client: ftplib.FTP,
+        connection: socket.socket,
+        on_broken: Callable[[], None],
+        meaning: Callable[[ftplib.Error], Exception],
+    ) -> None:
+        self._client = client
+        self._connection = connection
+        self._on_broken = on_broken
+        self._meaning = meaning
+        self._open = True
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._connection.sendall(data)
+        except (OSError, EOFError) as error:
+            raise self._why(error) from error
+
+    def receive(self) -> bytes:
+        try:
+            return self._connection.recv(_RECEIVE)
+        except (OSError, EOFError) as error:
+            raise self._why(error) from error
+
+    def finish(self) -> None:
+        """Close it properly and take the server's reply."""
+        self._open = False
+        try:
+            self._hang_up()
+            self._client.voidresp()
+        except ftplib.Error as error:
+            raise self._meaning(error) from error
+        except (OSError, EOFError) as error:
+            self._on_broken()
+            raise ConnectionLostError(f"no reply to the end of a transfer: {_words(error)}") from error
+
+    def break_off(self) -> None:
+        """Leave in the middle; never raises."""
+        if not self._open:
+            return
+        self._open = False
+        self._connection.close()
+        if self._last_words() is None:
+            self._on_broken()
+
+    def _why(self, error: Exception) -> Exception:
+        """The data connection broke: the reply on the control connection tells whether the server wanted that."""
+        self._open = False
+        self._connection.close()
+        said = self._last_words()
+        if isinstance(said, DestinationError) or (isinstance(said, RefusedError) and said.refusal is not Refusal.OTHER):
+            return said
+        self._on_broken()
+        return ConnectionLostError(f"the data connection was lost: {said or _words(error)}")
+
+    def _last_words(self) -> Exception | str | None:
+        """The reply after a broken transfer; None: there is none."""
+        sock = self._client.sock
+        if sock is None:
+            return None
+        before = sock.gettimeout()
+        try:
+            sock.settimeout(min(_LAST_WORDS, before or _LAST_WORDS))
+            return self._client.voidresp()
+        except ftplib.Error as error:
+            found = self._meaning(error)
+            return None if isinstance(found, ConnectionLostError) else found
+        except (OSError, EOFError):
+            return None
+        finally:
+            with suppress(OSError):
+                sock.settimeout(before)
+
+    def _hang_up(self) -> None:
+        try:
+            if isinstance(self._connection, ssl.SSLSocket):
+                # Says "that was all". Some servers close without the same answer; the reply and the size tell whether all came.
+                with suppress(OSError):
+                    self._connection.unwrap()
+        finally:
+            self._connection.close()
+
+
+class FtpUpload:
+    """See :class:`~raven_backup_provider.destinations.server_session.Upload`. Nothing is certain before the end."""
+
+    def __init__(self, data: DataConnection, offset: int) -> None:
+        self._data = data
+        self._offset = self._sent = offset
+
+    @property
+    def acknowledged(self) -> int:
+        return self._offset
+
+    def send(self, data: bytes) -> None:
+        self._data.send(data)
+        self._sent += len(data)
+
+    def finish(self) -> None:
+        self._data.finish()
+        self._offset = self._sent
+
+    def give_up(self) -> None:
+        self._data.break_off()
+
+
+class FtpDownload:
+    """See :class:`~raven_backup_provider.destinations.server_session.Download`."""
+
+    def __init__(self, data: DataConnection) -> None:
+        self._data = data
+
+    def next(self) -> bytes:
+        data = self._data.receive()
+        if not data:
+            try:
+                self._data.finish()
+            except RefusedError as error:
+                if error.said[:1] == "4":  # broken off by the server: the rest can be had
+                    raise ConnectionLostError(error.said) from error
+                raise
+        return data
+
+    def close(self) -> None:
+        self._data.break_off()
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

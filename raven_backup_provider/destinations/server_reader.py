@@ -1,0 +1,131 @@
+"""Reading a file of a server from an offset on, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import BinaryIO, cast
+
+from raven_backup_provider.core.errors import DestinationError
+from raven_backup_provider.core.pace import Pace
+from raven_backup_provider.destinations.server_errors import error_of
+from raven_backup_provider.destinations.server_link import ServerLink
+from raven_backup_provider.destinations.server_session import (
+    ConnectionLostError,
+    Download,
+    Entry,
+    RefusedError,
+    ServerSession,
+)
+
+log = logging.getLogger(__name__)
+
+_BUFFER = 1 << 20
+
+
+class ServerReader(io.RawIOBase):
+    """Bytes of one file. A lost connection is replaced, and reading goes on where it stopped.
+
+    :param found: the file as it was seen; if it has another size or time later, reading stops with an error.
+    :param failed: what could not be done, for errors.
+    """
+
+    def __init__(
+        self,
+        link: ServerLink,
+        path: str,
+        found: Entry,
+        offset: int,
+        pace: Pace,
+        failed: str,
+    ) -> None:
+        super().__init__()
+        self._link = link
+        self._path = path
+        self._found = found
+        self._at = offset
+        self._pace = pace
+        self._failed = failed
+        self._session: ServerSession | None = None
+        self._download: Download | None = None
+        self._left = memoryview(b"")
+        self._ended = offset >= found.size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._left or memoryview(self._next_piece())
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), len(data))
+        view[:count] = data[:count]
+        self._left = data[count:]
+        return count
+
+    def readall(self) -> bytes:
+        return b"".join([self._left, *iter(self._next_piece, b"")])
+
+    def _next_piece(self) -> bytes:
+        """The next bytes, as they come from the server; empty at the end of the file."""
+        waits = iter(self._link.back_off)
+        while not self._ended:
+            try:
+                data = self._receive()
+            except ConnectionLostError as error:
+                self._hang_up()
+                wait = next(waits, None)
+                if wait is None:
+                    raise error_of(error, self._failed, self._path) from error
+                log.info("Reading %s: %s; going on at byte %s in %s s.", self._path, error, self._at, wait)
+                self._link.sleep(wait)
+            except RefusedError as error:
+                self._finish()
+                raise error_of(error, self._failed, self._path) from error
+            else:
+                self._pace.spend(len(data))
+                return data
+        return b""
+
+    def _receive(self) -> bytes:
+        if self._download is None:
+            self._session = self._link.take()
+            self._need_unchanged(self._session)
+            self._download = self._session.download(self._path, self._at, self._found.size)
+        data = self._download.next()
+        self._at += len(data)
+        if not data:
+            if self._at < self._found.size:
+                raise ConnectionLostError(f"the file ended after {self._at} of {self._found.size} bytes")
+            self._finish()
+        return data
+
+    def _need_unchanged(self, session: ServerSession) -> None:
+        now = session.look(self._path)
+        if now is None or now.size != self._found.size or now.modified != self._found.modified:
+            self._ended = True
+            raise DestinationError(f"{self._path} was changed or removed while it was read. Run it again.")
+
+    def _finish(self) -> None:
+        """The file has ended: its session serves others."""
+        self._ended = True
+        download, self._download = self._download, None
+        session, self._session = self._session, None
+        if download is not None:
+            download.close()
+        if session is not None:
+            self._link.give_back(session)
+
+    def _hang_up(self) -> None:
+        session, self._session, self._download = self._session, None, None
+        if session is not None:
+            session.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._finish()
+        super().close()
+
+
+def open_reader(link: ServerLink, path: str, found: Entry, offset: int, pace: Pace, failed: str) -> BinaryIO:
+    """A :class:`ServerReader` for callers that read small pieces too."""
+    return cast(BinaryIO, io.BufferedReader(ServerReader(link, path, found, offset, pace, failed), _BUFFER))
