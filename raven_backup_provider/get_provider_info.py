@@ -28,8 +28,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
         "operators": [
             _modules("operators.backup", "operators.restore", "operators.verify", "operators.tombstone_guard"),
+            _modules("operators.native_tasks", "operators.native_server_wide_tasks"),
         ],
-        "triggers": [_modules("triggers.operation")],
+        "sensors": [_modules("sensors.server_backup_made")],
+        "triggers": [_modules("triggers.operation", "triggers.server_backup_made")],
         "connection-types": [_server(), _key(), _folder()],
     }
 

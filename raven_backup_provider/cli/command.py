@@ -18,7 +18,7 @@ from raven_backup_provider.cli.stopping import Stopped
 from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError
 
 #: Each verb is a module verb_<name>.py with HELP, add_arguments(parser) and run(arguments) -> exit code.
-VERBS = ("backup", "list", "verify", "restore", "generate-key", "check", "remove-guard")
+VERBS = ("backup", "list", "verify", "restore", "generate-key", "check", "remove-guard", "task", "server-task")
 
 _EPILOG = """\
 exit codes: 0 done; 1 failed, or something wrong was found; 2 wrong argument, Connection or key;

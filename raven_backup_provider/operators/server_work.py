@@ -37,7 +37,10 @@ class Handle(Protocol):
 
     @property
     def operation(self) -> Operation | None:
-        """None where an earlier try's finished work was found, so that there is nothing to wait for."""
+        """None where an earlier try's finished work was found, so that there is nothing to wait for.
+
+        A handle with ``joined`` true waits for an operation that somebody else had started, which a kill leaves alone.
+        """
 
     def to_json(self) -> dict[str, Any]: ...
 
@@ -153,6 +156,7 @@ class RavenDBWaitingOperator(RavenDBOperator):
                 poll_interval=self.poll_interval,
                 stall_timeout=self.hook().settings().stall_timeout,
                 deadline=(datetime.now(timezone.utc) + limit).isoformat() if limit else None,
+                cancel_on_kill=not getattr(handle, "joined", False),
             ),
             method_name="execute_complete",
             kwargs={"handle": handle.to_json()},
