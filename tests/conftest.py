@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tests.support.airflow_home import use_temporary_home
 
-pytest_plugins = ["tests.support.airflow_fixtures", "tests.support.servers"]
+pytest_plugins = [
+    "tests.support.airflow_fixtures",
+    "tests.support.native_task_fixtures",
+    "tests.support.servers",
+]
 
 use_temporary_home()  # before anything imports Airflow
