@@ -6,8 +6,8 @@ from tests.support.airflow_home import use_temporary_home
 
 pytest_plugins = [
     "tests.support.airflow_fixtures",
-    "tests.support.native_task_fixtures",
     "tests.support.servers",
+    "tests.support.native_task_fixtures",  # after what it imports, or pytest complains
 ]
 
 use_temporary_home()  # before anything imports Airflow

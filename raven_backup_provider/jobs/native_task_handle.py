@@ -38,7 +38,8 @@ class TaskRunHandle:
     :param started: UTC, before the request.
     :param tickets: node tag -> an operation number of the database there, below that of the run.
     :param before: where the task stood before.
-    :param joined: the operation was running already, so it is somebody else's: waited for, never cancelled.
+    :param joined: somebody else had started the operation, but after this run was asked for: its backup counts for both.
+    :param waiting: the operation began before, so it may lack what was written since: when it has ended, the run begins.
     :param finished: the status proves that such a backup was made, though its operation is forgotten.
     """
 
@@ -51,13 +52,19 @@ class TaskRunHandle:
     tickets: dict[str, int]
     before: BackupMark
     joined: bool = False
+    waiting: bool = False
     finished: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """The operation is somebody else's: a kill leaves it alone."""
+        return self.joined or self.waiting
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object without secrets; what is remembered."""
         return {
             **asdict(self),
-            "step": "intent" if self.operation is None and not self.finished else "sent",
+            "step": "sent" if self.finished or (self.operation is not None and not self.waiting) else "intent",
             "operation": None if self.operation is None else self.operation.to_json(),
             "kind": self.kind.value,
             "started": self.started.isoformat(),

@@ -1,8 +1,8 @@
 """Running one of RavenDB's own backup tasks now, in steps so that whoever waits may be deferred in between.
 
-RavenDB makes one backup of a task at a time. Where one is running already it is waited for if it is what was asked for; a
-retry looks for what an earlier try started before it starts anything: one backup, never two. A paused task is never run, and
-neither is one that the licence would not let be enabled.
+RavenDB makes one backup of a task at a time. One that began before this run was asked for may lack what was written since: it is
+waited for, and then the run begins. A retry looks for what an earlier try started before it starts anything: one backup, never
+two. A paused task is never run, and neither is one that the licence would not let be enabled.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -40,6 +41,8 @@ Remember = Callable[[dict[str, Any]], None]
 OnProgress = Callable[[OperationState], None]
 Clock = Callable[[], datetime]
 
+#: How often, and with how many seconds in between, a server is looked at that has not let go of a backup that is over.
+_LOOKS, _LOOK_PAUSE = 40, 0.25
 #: How RavenDB begins the description of a backup's operation.
 _KIND_WORDS = {BackupKind.FULL: ("Full ", "Snapshot "), BackupKind.INCREMENTAL: ("Incremental ",)}
 
@@ -61,7 +64,7 @@ def start_task_run(
     :raises BackupTaskNotFoundError: there is no such task.
     :raises ConfigurationError: it is paused, or the tombstone guard.
     :raises LicenceError: an enabled task needs a licence that the server lacks.
-    :raises DatabaseBusyError: a backup of the other kind is running, or too many are; later it can succeed.
+    :raises DatabaseBusyError: the server makes as many backups as it may at once; later it can succeed.
     """
     refuse_guard(request.task, "run")
     earlier = _earlier(remembered, request, t)
@@ -83,13 +86,10 @@ def start_task_run(
         before=view.mark,
     )
     remember(handle.to_json())
-    running = _running(t, node, handle)
-    handle = _joined(handle, running[0], running[1]) if running is not None else _started(t, node, handle)
+    handle = _begin(t, node, handle)
     remember(handle.to_json())
-    log.info(
-        "%s backup task '%s' of %s: %s.", "Waiting for" if handle.joined else "Running", handle.task, handle.database,
-        handle.operation,
-    )  # fmt: skip
+    if not handle.waiting:
+        log.info("Running backup task '%s' of %s: %s.", handle.task, handle.database, handle.operation)
     return handle
 
 
@@ -98,43 +98,72 @@ def finish_task_run(
     request: TaskRunRequest,
     t: Transport,
     *,
+    remember: Remember = lambda state: None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
     poll_seconds: float = 1.0,
 ) -> TaskRunResult:
     """Wait until the backup has ended (it may have), and say what came of it.
 
+    :param remember: as for :func:`start_task_run`; used where the run begins only now, after another had ended.
     :param cancel: when set, the server's operation is killed, unless somebody else had started it.
     :raises OperationFailedError: the server's reason, for example of a folder it cannot write to.
     :raises OperationCanceledError: it was killed; or the task was deleted, which ends its backup.
     :raises OperationLostError: the node forgot the operation, and the status shows no such backup.
     """
-    state: OperationState | None = None
-    if handle.operation is not None and not handle.finished:
-        try:
-            state = operations.wait(
-                t, handle.operation, poll_seconds=poll_seconds, cancel=cancel, on_progress=on_progress
-            )
-        except InterruptedBackupError:
-            cancel_task_run(handle, t)
-            raise OperationCanceledError(
-                f"The run of task '{handle.task}' of {handle.database} was told to stop."
-            ) from None
-        except OperationCanceledError as error:
-            raise _canceled(handle, t, error) from error
-        except OperationFailedError as error:
-            raise OperationFailedError(
-                f"Backup task '{handle.task}' of {handle.database} failed: {_without_secrets(str(error), handle, t)}"
-            ) from None
-        except OperationLostError:
-            if not _made_after_all(handle, _mark(handle, t)):
-                raise
+    while handle.waiting:
+        _await_other(handle, t, cancel=cancel, poll_seconds=poll_seconds)
+        handle = start_task_run(request, t, remember=remember, remembered=handle.to_json())
+    state = _await(handle, t, cancel=cancel, on_progress=on_progress, poll_seconds=poll_seconds)
     return describe_run(handle, request, t, state)
+
+
+def _await(
+    handle: TaskRunHandle,
+    t: Transport,
+    *,
+    cancel: threading.Event | None,
+    on_progress: OnProgress | None,
+    poll_seconds: float,
+) -> OperationState | None:
+    """The completed operation; None where only the task's status proves that it did."""
+    if handle.operation is None or handle.finished:
+        return None
+    try:
+        return operations.wait(t, handle.operation, poll_seconds=poll_seconds, cancel=cancel, on_progress=on_progress)
+    except InterruptedBackupError:
+        cancel_task_run(handle, t)
+        raise OperationCanceledError(
+            f"The run of task '{handle.task}' of {handle.database} was told to stop."
+        ) from None
+    except OperationCanceledError as error:
+        raise _canceled(handle, t, error) from error
+    except OperationFailedError as error:
+        raise OperationFailedError(
+            f"Backup task '{handle.task}' of {handle.database} failed: {_without_secrets(str(error), handle, t)}"
+        ) from None
+    except OperationLostError:
+        if not _made_after_all(handle, _mark(handle, t)):
+            raise
+        return None
+
+
+def _await_other(handle: TaskRunHandle, t: Transport, *, cancel: threading.Event | None, poll_seconds: float) -> None:
+    """Until a backup that is not ours has ended, however."""
+    assert handle.operation is not None  # noqa: S101 - a handle waits for an operation
+    try:
+        operations.wait(t, handle.operation, poll_seconds=poll_seconds, cancel=cancel)
+    except InterruptedBackupError:
+        raise OperationCanceledError(
+            f"The run of task '{handle.task}' of {handle.database} was told to stop."
+        ) from None
+    except (OperationCanceledError, OperationFailedError, OperationLostError) as error:
+        log.info("What was waited for has ended: %s", error)
 
 
 def cancel_task_run(handle: TaskRunHandle, t: Transport) -> None:
     """Kill the server's operation; one that has ended, or that somebody else had started, is left alone."""
-    if handle.operation is not None and not handle.joined:
+    if handle.operation is not None and not handle.foreign:
         operations.kill(t, handle.operation)
 
 
@@ -151,7 +180,9 @@ def run_task(
 ) -> TaskRunResult:
     """Start (or reconnect), wait, say what came of it."""
     handle = start_task_run(request, t, clock=clock, remember=remember, remembered=remembered)
-    return finish_task_run(handle, request, t, cancel=cancel, on_progress=on_progress, poll_seconds=poll_seconds)
+    return finish_task_run(
+        handle, request, t, remember=remember, cancel=cancel, on_progress=on_progress, poll_seconds=poll_seconds
+    )
 
 
 # --- starting -----------------------------------------------------------------------------------------------------
@@ -186,44 +217,56 @@ def _tickets(t: Transport, place: TaskPlace) -> dict[str, int]:
     return found
 
 
+def _begin(t: Transport, node: Node, handle: TaskRunHandle) -> TaskRunHandle:
+    """Send the run; or, where the task is making a backup already, say what that one is to us."""
+    refusal: DatabaseBusyError | None = None
+    for _ in range(_LOOKS):
+        running = _running(t, node, handle)
+        if running is not None:
+            return _beside(handle, *running)
+        try:
+            operation = periodic_tasks.start_backup(
+                t, node, handle.database, handle.task_id, full=handle.kind is BackupKind.FULL
+            )
+        except DatabaseBusyError as error:
+            if not periodic_tasks.is_running_already(error):
+                raise
+            refusal = error
+        else:
+            # 5.4 answers with the operation that is running, which may be over by now.
+            if operation.id > handle.tickets.get(operation.node.tag, 0):
+                return dataclasses.replace(handle, operation=operation)
+        time.sleep(_LOOK_PAUSE)
+    raise refusal or DatabaseBusyError(
+        f"Backup task '{handle.task}' of {handle.database} has just made a backup, and the server does not let go of it. Try again."
+    )
+
+
 def _running(t: Transport, node: Node, handle: TaskRunHandle) -> tuple[Operation, bool] | None:
-    """The backup of this task that is being made now, and whether it is a full one."""
+    """The backup of this task that is being made now, and whether it is a full one.
+
+    The task's own list names a backup for some moments after its end, so its operation is asked too.
+    """
     info = periodic_tasks.find_info(t, node, handle.database, handle.task)
     if info is None or info.running is None:
         return None
-    return Operation(info.running, node, handle.database), info.running_full
+    operation = Operation(info.running, node, handle.database)
+    state = operations.read_state(t, operation)
+    return (operation, info.running_full) if state is not None and state.status is OperationStatus.IN_PROGRESS else None
 
 
-def _joined(handle: TaskRunHandle, operation: Operation, full: bool) -> TaskRunHandle:
-    kind = BackupKind.FULL if full else BackupKind.INCREMENTAL
-    if handle.kind is BackupKind.FULL and not full:
-        raise DatabaseBusyError(
-            f"Backup task '{handle.task}' of {handle.database} is making an incremental backup ({operation}); a full one can start "
-            "when that has ended. Try again later."
+def _beside(handle: TaskRunHandle, operation: Operation, full: bool) -> TaskRunHandle:
+    late = operation.id > handle.tickets.get(operation.node.tag, 0)
+    if late and (full or handle.kind is BackupKind.INCREMENTAL):
+        log.info(
+            "Backup task '%s' of %s was run by somebody else just now: %s.", handle.task, handle.database, operation
         )
-    log.info("Task '%s' of %s is making a %s backup already.", handle.task, handle.database, kind)
-    return dataclasses.replace(handle, operation=operation, joined=True)
-
-
-def _started(t: Transport, node: Node, handle: TaskRunHandle) -> TaskRunHandle:
-    full = handle.kind is BackupKind.FULL
-    try:
-        operation = periodic_tasks.start_backup(t, node, handle.database, handle.task_id, full=full)
-    except DatabaseBusyError:
-        # Somebody was quicker: 6.2 and 7.1 refuse a second run, 5.4 answers with the first one's operation.
-        running = _running(t, node, handle)
-        if running is None:
-            raise
-        return _joined(handle, *running)
-    if operation.id <= handle.tickets.get(operation.node.tag, 0):
-        return _joined(handle, operation, _is_full(t, operation, handle))
-    return dataclasses.replace(handle, operation=operation)
-
-
-def _is_full(t: Transport, operation: Operation, handle: TaskRunHandle) -> bool:
-    listed = operations.list_running(t, operation.node, handle.database)
-    words = next((one.description for one in listed if one.operation.id == operation.id), "")
-    return words.startswith(_KIND_WORDS[BackupKind.FULL])
+        return dataclasses.replace(handle, operation=operation, joined=True)
+    log.info(
+        "Backup task '%s' of %s is making a backup that began before this run: waiting for %s to end first.",
+        handle.task, handle.database, operation,
+    )  # fmt: skip
+    return dataclasses.replace(handle, operation=operation, waiting=True)
 
 
 # --- what an earlier try left ---------------------------------------------------------------------------------------
@@ -242,6 +285,8 @@ def _earlier(remembered: Mapping[str, Any] | None, request: TaskRunRequest, t: T
         )
     if handle.finished:
         return handle
+    if handle.waiting:
+        return handle if _still_running(handle, t) else None
     operation = handle.operation or _sent_after_all(handle, t)
     state = operations.read_state(t, operation) if operation is not None else None
     if state is not None and state.status in (OperationStatus.IN_PROGRESS, OperationStatus.COMPLETED):
@@ -251,6 +296,11 @@ def _earlier(remembered: Mapping[str, Any] | None, request: TaskRunRequest, t: T
         log.info("An earlier try had the server run task '%s' of %s to its end.", handle.task, handle.database)
         return dataclasses.replace(handle, operation=operation, finished=True)
     return None
+
+
+def _still_running(handle: TaskRunHandle, t: Transport) -> bool:
+    state = operations.read_state(t, handle.operation) if handle.operation is not None else None
+    return state is not None and state.status is OperationStatus.IN_PROGRESS
 
 
 def _sent_after_all(handle: TaskRunHandle, t: Transport) -> Operation | None:

@@ -93,11 +93,13 @@ class TaskRunWork:
 
     def __init__(self, request: TaskRunRequest, transport: Transport, operator: RavenDBRunBackupTaskOperator) -> None:
         self._request, self._transport, self._operator = request, transport, operator
+        self._remember: Callable[[Mapping[str, Any]], None] = lambda state: None
 
     def start(
         self, remember: Callable[[Mapping[str, Any]], None], remembered: Mapping[str, Any] | None
     ) -> TaskRunHandle:
         """Have the server run the task, or reconnect to the run an earlier try started."""
+        self._remember = remember
         return start_task_run(self._request, self._transport, remember=remember, remembered=remembered)
 
     def load(self, handle: Mapping[str, Any]) -> TaskRunHandle:
@@ -105,9 +107,9 @@ class TaskRunWork:
         return TaskRunHandle.from_json(dict(handle))
 
     def sent(self, remembered: Mapping[str, Any]) -> TaskRunHandle | None:
-        """The run that an earlier try says it started; not one that it only waited for."""
+        """The run that an earlier try says it started; not one of somebody else."""
         handle = TaskRunHandle.from_json(remembered) if remembered.get("step") == "sent" else None
-        return None if handle is None or handle.joined else handle
+        return None if handle is None or handle.foreign else handle
 
     def finish(self, handle: TaskRunHandle) -> dict[str, Any]:
         """Wait as long as it runs, then say what came of it."""
@@ -115,6 +117,7 @@ class TaskRunWork:
             handle,
             self._request,
             self._transport,
+            remember=self._remember,
             cancel=self._operator.cancellation.event,
             poll_seconds=self._operator.poll_interval,
         )

@@ -108,9 +108,9 @@ class RavenDBDefineBackupTaskOperator(RavenDBOperator):
 class RavenDBRunBackupTaskOperator(RavenDBWaitingOperator):
     """Run a backup task of RavenDB's own now, and wait for what comes of it.
 
-    A server-wide task is run database by database, under the name it has there: ``Server Wide Backup, <name>``. Where the task
-    is making such a backup already, that one is waited for. A paused task is not run. A retry takes up what an earlier try
-    started: one backup, never two.
+    A server-wide task is run database by database, under the name it has there: ``Server Wide Backup, <name>``. A backup that
+    the task was making before is waited for first, because it may lack what was written since. A paused task is not run. A
+    retry takes up what an earlier try started: one backup, never two.
 
     The XCom value is a small dict: outcome (``created``, or ``unchanged`` where the server found nothing new), database, task,
     task_id, kind (what the server made), asked, node, operation_id, joined, folder, files (destination, folder, name, size),

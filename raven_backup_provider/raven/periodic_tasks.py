@@ -18,7 +18,8 @@ from raven_backup_provider.raven.server_backup import started_operation, status
 from raven_backup_provider.raven.task_definition import SERVER_WIDE_PREFIX
 from raven_backup_provider.raven.transport import Node, Transport, database_path
 
-_BUSY = ("maximum number of concurrent backup", "already a running backup")
+_ALREADY_RUNNING = "already a running backup"
+_BUSY = ("maximum number of concurrent backup", _ALREADY_RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,11 @@ def start_backup(t: Transport, node: Node, database: str, task_id: int, *, full:
             ) from error
         raise
     return started_operation(t, told, node, database)
+
+
+def is_running_already(error: DatabaseBusyError) -> bool:
+    """The refusal of :func:`start_backup` is about this task, not about the number of backups of the server."""
+    return _ALREADY_RUNNING in str(error)
 
 
 def read_status(t: Transport, node: Node | None, database: str, task_id: int) -> TaskStatus | None:

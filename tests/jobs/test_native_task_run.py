@@ -216,37 +216,50 @@ def test_runs_at_once_end_as_whole_backups_each_told_to_whoever_waited(slow: Tas
     assert len({one.operation_id for one in results}) == len(slow.files()) - before
 
 
-def test_a_run_that_meets_another_waits_for_it_and_there_is_one_backup(slow: TaskStage) -> None:
-    """5.4 answers a second request with the running operation; 6.2 refuses it."""
+def test_a_backup_that_began_before_may_lack_something_so_the_run_begins_after_it(slow: TaskStage) -> None:
     before, request = len(slow.files()), TaskRunRequest(slow.database, NAME)
     first = start_task_run(request, slow.transport, remember=Memory())
-    second = start_task_run(request, slow.transport, remember=Memory())
-    assert (second.joined, second.operation) == (True, first.operation)
-    for handle in (first, second):
-        assert finish_task_run(handle, request, slow.transport, poll_seconds=0.05).outcome == "created"
-    assert len(slow.files()) == before + 1
+    memory = Memory()
+    slow.put("items/written-after-it-began")
+    second = start_task_run(request, slow.transport, remember=memory)
+    assert (second.waiting, second.operation, memory.last["step"]) == (True, first.operation, "intent")
+    told = finish_task_run(second, request, slow.transport, remember=memory, poll_seconds=0.05)
+    assert first.operation is not None
+    assert (told.outcome, told.kind, told.operation_id != first.operation.id) == ("created", "full", True)
+    assert memory.last["step"] == "sent"
+    assert finish_task_run(first, request, slow.transport, poll_seconds=0.05).outcome == "created"
+    assert len(slow.files()) == before + 2
 
 
-def test_on_a_server_that_refuses_a_second_run_it_waits_as_well(
-    raven62: RavenServer, ready_stage: ReadyStage, monkeypatch: pytest.MonkeyPatch
+def test_a_full_waits_for_a_running_incremental(slow: TaskStage) -> None:
+    slow.run()
+    data.fill(slow.server, slow.database, MANY, collection="More", start=0)  # so the incremental has as much to do
+    incremental = TaskRunRequest(slow.database, NAME, BackupKind.INCREMENTAL)
+    handle = start_task_run(incremental, slow.transport, remember=Memory())
+    assert slow.run().kind == "full"
+    assert finish_task_run(handle, incremental, slow.transport, poll_seconds=0.05).outcome == "created"
+    assert [words.split()[0] for words, _ in slow.operations()][-2:] == ["Incremental", "Full"]
+
+
+def test_a_backup_that_somebody_begins_between_our_look_and_our_request_counts_for_both(
+    task_server: RavenServer, ready_stage: ReadyStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """5.4 answers our request with that operation; 6.2 refuses it."""
     from raven_backup_provider.jobs import native_task_run as job
 
-    stage = ready_stage(raven62)
-    data.fill(raven62, stage.database, MANY, collection="Large")
-    request, looked = TaskRunRequest(stage.database, NAME), []
-    first = start_task_run(request, stage.transport, remember=Memory())
-    look = job._running
+    stage = ready_stage(task_server)
+    data.fill(task_server, stage.database, MANY, collection="Large")
+    request, look = TaskRunRequest(stage.database, NAME), job._running
+    others: list[TaskRunHandle] = []
 
-    def blind_at_first(*arguments: Any) -> Any:
-        """As if the first run began between the second's look and its request."""
-        looked.append(None)
-        return look(*arguments) if len(looked) > 1 else None
+    def look_and_be_overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(job, "_running", look)
+        others.append(start_task_run(request, stage.transport, remember=Memory()))
 
-    monkeypatch.setattr(job, "_running", blind_at_first)
-    second = start_task_run(request, stage.transport, remember=Memory())
-    assert (second.joined, second.operation) == (True, first.operation)
-    for handle in (first, second):
+    monkeypatch.setattr(job, "_running", look_and_be_overtaken)
+    ours = start_task_run(request, stage.transport, remember=Memory())
+    assert ours.operation == others[0].operation
+    for handle in (ours, others[0]):
         assert finish_task_run(handle, request, stage.transport, poll_seconds=0.05).outcome == "created"
     assert len(stage.files()) == 1
 
@@ -265,17 +278,6 @@ def test_more_backups_than_the_server_makes_at_once_is_worth_another_try(
         outcome, told = "retry" if error.retryable else "failed", str(error)
     assert (outcome, "maximum number of concurrent" in told) in (("created", False), ("retry", True))
     finish_task_run(handle, request, slow.transport, poll_seconds=0.05)
-
-
-def test_a_full_does_not_take_a_running_incremental_for_itself(slow: TaskStage) -> None:
-    slow.run()
-    data.fill(slow.server, slow.database, MANY, collection="More", start=0)  # so the incremental has as much to do
-    incremental = TaskRunRequest(slow.database, NAME, BackupKind.INCREMENTAL)
-    handle = start_task_run(incremental, slow.transport, remember=Memory())
-    with pytest.raises(DatabaseBusyError, match="incremental"):
-        slow.run()
-    assert finish_task_run(handle, incremental, slow.transport, poll_seconds=0.05).kind == "incremental"
-    assert slow.run().kind == "full"
 
 
 def test_a_run_that_is_told_to_stop_is_killed_and_leaves_no_file(slow: TaskStage) -> None:
