@@ -32,13 +32,16 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.backup",
                 "operators.copy",
                 "operators.discover",
+                "operators.native_server_wide_tasks",
+                "operators.native_tasks",
                 "operators.restore",
                 "operators.retention",
                 "operators.verify",
                 "operators.tombstone_guard",
             ),
         ],
-        "triggers": [_modules("triggers.operation", "triggers.retrieval")],
+        "sensors": [_modules("sensors.server_backup_made")],
+        "triggers": [_modules("triggers.operation", "triggers.retrieval", "triggers.server_backup_made")],
         "connection-types": [_server(), _key(), _folder()],
     }
 

@@ -114,13 +114,20 @@ def add_signing_key(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--signing-key-env", metavar="VARIABLE", help="environment variable with the base64 key")
 
 
-def output_arguments() -> argparse.ArgumentParser:
-    """How much is said, and in what form; a parent of every verb's parser."""
+def output_arguments(default: object = False) -> argparse.ArgumentParser:
+    """How much is said, and in what form; a parent of every verb's parser.
+
+    :param default: of each switch; ``argparse.SUPPRESS`` where a verb's action takes them again.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="one JSON document on stdout, also for an error")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-    group.add_argument("--debug", action="store_true", help="everything on stderr, and a traceback with an error")
+    group.add_argument(
+        "--json", action="store_true", default=default, help="one JSON document on stdout, also for an error"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", default=default, help="no progress on stderr")
+    group.add_argument(
+        "--debug", action="store_true", default=default, help="everything on stderr, and a traceback with an error"
+    )
     return parser
 
 

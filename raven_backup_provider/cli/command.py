@@ -30,6 +30,8 @@ VERBS = (
     "release",
     "config",
     "discover",
+    "task",
+    "server-task",
     "generate-key",
     "check",
     "remove-guard",

@@ -97,6 +97,10 @@ class LicenceError(ServerError):
         super().__init__(message)
 
 
+class BackupTaskNotFoundError(ServerError):
+    """RavenDB has no backup task of that name; the message lists those there are."""
+
+
 class ConflictError(ServerError):
     """The server refused because of a concurrent change (409) or because the name is taken."""
 

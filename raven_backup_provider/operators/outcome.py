@@ -33,6 +33,7 @@ OVERRIDES: tuple[tuple[type[errors.RavenBackupError], Outcome], ...] = (
 )
 #: Subclasses of those above that no retry mends.
 FINAL: tuple[type[errors.RavenBackupError], ...] = (
+    errors.BackupTaskNotFoundError,
     errors.CertificateError,
     errors.ClearanceError,
     errors.DatabaseDisabledError,
