@@ -13,7 +13,7 @@ from datetime import datetime
 from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.destination import Destination
-from raven_backup_provider.core.errors import ManifestError
+from raven_backup_provider.core.errors import ManifestError, MissingRightError
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import Engine, StoredFile
 from raven_backup_provider.core.names import (
@@ -82,12 +82,16 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All chains of one database at one destination, oldest first by the start of their full (UTC)."""
+    """All chains of one database at one destination, oldest first by the start of their full (UTC).
+
+    :param unreadable: why no manifest could be read, where that was tolerated; then no chain has proven points.
+    """
 
     folder: str
     chains: tuple[Chain, ...]
     in_progress: tuple[StoredFile, ...] = ()
     foreign: tuple[StoredFile, ...] = ()
+    unreadable: str | None = None
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -122,8 +126,15 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     return next((name for name in folders if name.casefold() == wanted.casefold()), None)
 
 
-def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:
-    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder)."""
+def read_catalog(
+    destination: Destination, folder: str, signing_key: bytes | None = None, *, may_be_unreadable: bool = False
+) -> Catalog:
+    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder).
+
+    :param may_be_unreadable: where the credentials may write but not read, give a catalogue without proven points that
+        says so. Only for who writes a full backup all the same; to everybody else it would look like an empty place.
+    :raises MissingRightError: manifests may not be read.
+    """
     by_folder: dict[str, list[StoredFile]] = defaultdict(list)
     in_progress: list[StoredFile] = []
     foreign: list[StoredFile] = []
@@ -135,8 +146,15 @@ def read_catalog(destination: Destination, folder: str, signing_key: bytes | Non
             foreign.append(stored)
         else:
             by_folder[parent].append(stored)
-    chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
-    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign))
+    unreadable: str | None = None
+    try:
+        chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
+    except MissingRightError as error:
+        if not may_be_unreadable:
+            raise
+        unreadable = str(error)
+        chains = [Chain(parent, (), (unreadable,), tuple(files)) for parent, files in by_folder.items()]
+    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign), unreadable)
 
 
 def _is_ours(name: str) -> bool:
