@@ -29,6 +29,7 @@ class Kind:
 
 KINDS = {
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
+    "s3": Kind("raven_backup_provider.destinations.s3", "S3Destination", extra="amazon"),
 }
 
 

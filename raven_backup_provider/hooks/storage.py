@@ -109,7 +109,9 @@ class Store:
 
 
 #: By scheme of the address.
-STORES: dict[str, Store] = {}
+STORES: dict[str, Store] = {
+    "s3": Store("storage_s3", ("aws",), "amazon"),
+}
 
 
 def _open_address(text: str, server_path: str | None) -> Destination:
