@@ -17,7 +17,7 @@ from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
-from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError
+from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError, MissingRightError
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.manifest_pack import ManifestReader, ReadManifest, read_pack
 from raven_backup_provider.core.model import Engine, StoredFile
@@ -90,6 +90,7 @@ class Catalog:
 
     :param leftovers: backup files of folders whose deletion was interrupted; never restore points.
     :param marked: backup folders with small files of ours beside the backups (core/chain_marks.py).
+    :param unreadable: why no manifest could be read, where that was tolerated; then no chain has proven points.
     """
 
     folder: str
@@ -98,6 +99,7 @@ class Catalog:
     foreign: tuple[StoredFile, ...] = ()
     leftovers: tuple[StoredFile, ...] = ()
     marked: tuple[FolderListing, ...] = ()
+    unreadable: str | None = None
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -137,6 +139,45 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
 def _same_name(folder: str) -> str:
     # Some file systems give names back decomposed.
     return database_key(unicodedata.normalize("NFC", folder))
+
+
+def read_catalog(
+    destination: Destination,
+    folder: str,
+    signing_key: bytes | None = None,
+    *,
+    packed: bool = True,
+    may_be_unreadable: bool = False,
+) -> Catalog:
+    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder).
+
+    :param packed: take manifests of chains that have not changed out of the copy that prune writes; the newest chain's
+        are always read themselves.
+    :param may_be_unreadable: where the credentials may write but not read, give a catalogue without proven points that
+        says so. Only for who writes a full backup all the same; to everybody else it would look like an empty place.
+    :raises MissingRightError: manifests may not be read.
+    """
+    listing = group_files(folder, destination.list_files(folder))
+    real = {one.folder: one for one in listing.folders if one.backups or one.manifests}
+    unreadable: str | None = None
+    try:
+        reader = ManifestReader(destination, read_pack(destination, listing) if packed else {})
+        chains = read_chains(real.values(), reader, signing_key)
+    except MissingRightError as error:
+        if not may_be_unreadable:
+            raise
+        unreadable = str(error)
+        chains = sorted((Chain(f.folder, (), (unreadable,), f.backups) for f in real.values()), key=_chain_order)
+    left = [c for c in chains if not c.points and real[c.folder].marks_of(MarkKind.DELETING)]
+    return Catalog(
+        folder,
+        tuple(c for c in chains if c not in left),
+        listing.in_progress,
+        listing.foreign,
+        tuple(stored for c in left for stored in real[c.folder].backups),
+        tuple(f for f in listing.folders if f.marks),
+        unreadable,
+    )
 
 
 def read_catalog(

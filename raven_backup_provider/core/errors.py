@@ -209,6 +209,17 @@ class DestinationAccessError(DestinationError):
     retryable = False
 
 
+class MissingRightError(DestinationAccessError):
+    """The credentials lack one right at the destination.
+
+    :param right: its name as the store's policies spell it, such as ``s3:DeleteObject``.
+    """
+
+    def __init__(self, message: str, right: str) -> None:
+        self.right = right
+        super().__init__(message)
+
+
 class FileExistsAtDestinationError(DestinationError):
     """A file of that name is there already; nothing is ever overwritten."""
 

@@ -33,6 +33,7 @@ KINDS = {
     "glacier": Kind("raven_backup_provider.destinations.glacier", "GlacierDestination", extra="amazon"),
     "ftp": Kind("raven_backup_provider.destinations.ftp", "FtpDestination"),
     "sftp": Kind("raven_backup_provider.destinations.sftp", "SftpDestination", "sftp"),
+    "s3": Kind("raven_backup_provider.destinations.s3", "S3Destination", extra="amazon"),
 }
 
 

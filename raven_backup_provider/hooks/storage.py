@@ -114,6 +114,7 @@ STORES: dict[str, Store] = {
     "azure": Store("storage_azure", ("wasb",), "azure"),
     "ftp": Store("storage_ftp", ("ftp",), "ftp"),
     "glacier": Store("storage_glacier", (), "amazon"),
+    "s3": Store("storage_s3", ("aws",), "amazon"),
     "sftp": Store("storage_sftp", ("sftp", "ssh"), "sftp"),
     "wasb": Store("storage_azure", ("wasb",), "azure"),
 }
