@@ -180,29 +180,6 @@ def read_catalog(
     )
 
 
-def read_catalog(
-    destination: Destination, folder: str, signing_key: bytes | None = None, *, packed: bool = True
-) -> Catalog:
-    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder).
-
-    :param packed: take manifests of chains that have not changed out of the copy that prune writes; the newest chain's
-        are always read themselves.
-    """
-    listing = group_files(folder, destination.list_files(folder))
-    reader = ManifestReader(destination, read_pack(destination, listing) if packed else {})
-    real = {one.folder: one for one in listing.folders if one.backups or one.manifests}
-    chains = read_chains(real.values(), reader, signing_key)
-    left = [c for c in chains if not c.points and real[c.folder].marks_of(MarkKind.DELETING)]
-    return Catalog(
-        folder,
-        tuple(c for c in chains if c not in left),
-        listing.in_progress,
-        listing.foreign,
-        tuple(stored for c in left for stored in real[c.folder].backups),
-        tuple(f for f in listing.folders if f.marks),
-    )
-
-
 def read_chains(
     listings: Iterable[FolderListing], reader: ManifestReader, signing_key: bytes | None = None
 ) -> list[Chain]:

@@ -72,8 +72,9 @@ def running(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime
 
 
 def grace(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime) -> Iterable[Keep]:
-    """Nothing younger than the grace period, by any time that is known of it."""
-    for chain in chains:
+    """Nothing younger than the grace period, by any time that is known of it; a period of 0 hours protects nothing, not
+    even from a store whose clock is ahead of ours."""
+    for chain in chains if policy.grace_hours else ():
         if chain.state is not ChainState.EMPTY and now - chain.latest_possible() < timedelta(hours=policy.grace_hours):
             yield chain.folder, Rule.GRACE, f"younger than {policy.grace_hours:g} hours"
 

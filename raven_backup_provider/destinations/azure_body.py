@@ -8,6 +8,7 @@ the bandwidth limit and the end of the transfer get their say.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 from raven_backup_provider.core.pace import Pace
@@ -32,5 +33,7 @@ class BlockBody:
         for at in range(0, len(self._data), _PIECE):
             check_progress(self._deadline, self._stop)
             piece = self._data[at : at + _PIECE]
+            begun = time.monotonic()
             self._pace.spend(len(piece))
+            self._deadline += time.monotonic() - begun  # waiting for one's turn is not being stuck
             yield piece

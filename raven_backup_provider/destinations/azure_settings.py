@@ -127,7 +127,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "tier": ("tier", _one_of(TIERS), " or ".join(TIERS)),
     "block_mb": ("block_bytes", _whole(4, 4000, MIB), "a whole number of MiB from 4 to 4000"),
     "concurrency": ("concurrency", _whole(1, 8), "a whole number from 1 to 8"),
-    "bandwidth_mb": ("bytes_per_second", _number(0.1, 1e5, 1e6), "a number of megabytes per second from 0.1 to 100000"),
+    "bandwidth_mb": ("bytes_per_second", _number(0.5, 1e5, 1e6), "a number of megabytes per second from 0.5 to 100000"),
     "immutable_days": ("immutable_days", _whole(1, 146_000), "a whole number of days from 1 to 146000"),
     "immutable_mode": ("immutable_mode", _one_of(IMMUTABLE_MODES), " or ".join(IMMUTABLE_MODES)),
     "legal_hold": ("legal_hold", _switch, "true or false"),

@@ -65,8 +65,9 @@ class ServerLease:
             except RefusedError as error:
                 if error.refusal is Refusal.EXISTS:
                     return False
-                # Another run may have removed the folder as an empty one in between.
-                if error.refusal is not Refusal.MISSING or attempt == _TRIES - 1:
+                # Another run may have removed the folder as an empty one in between, or given the lease up just when the
+                # server was asked why it refused.
+                if error.refusal not in (Refusal.MISSING, Refusal.OTHER) or attempt == _TRIES - 1:
                     raise self._mapped(error) from error
         self._mine = text
         try:

@@ -75,6 +75,11 @@ class SteadyUpload:
         self._leave()
 
     @property
+    def acknowledged(self) -> int:
+        """Offset up to which the server has said that it wrote, on this connection."""
+        return self._running.acknowledged
+
+    @property
     def _running(self) -> Upload:
         if self._upload is None:
             raise ValueError(f"the upload of {self._where} has ended")

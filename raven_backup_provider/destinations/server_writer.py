@@ -18,6 +18,7 @@ from raven_backup_provider.core.errors import (
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations.server_errors import error_of
+from raven_backup_provider.destinations.server_follow import FollowingReadBack
 from raven_backup_provider.destinations.server_link import ServerLink
 from raven_backup_provider.destinations.server_reader import open_reader
 from raven_backup_provider.destinations.server_session import (
@@ -67,11 +68,12 @@ class ServerWriter:
         self._stored_hash = hashlib.sha256()  # of the first _compared bytes as the server gave them back
         self._compared = 0
         self._older: BinaryIO | None = None
+        self._behind: FollowingReadBack | None = None
         self._upload: SteadyUpload | None = None
         self._ended = False
         if plan.resumed is None:
             with self._mapped("write"):
-                self._upload = SteadyUpload(plan.link, plan.partial, 0, new=True, where=plan.where)
+                self._upload = self._start_upload(0, new=True)
         elif plan.resumed:
             self._older = self._open_stored(plan.partial, 0)
 
@@ -89,12 +91,19 @@ class ServerWriter:
         self._plan.pace.spend(len(view))
         with self._mapped("write"):
             if self._upload is None:
-                self._upload = SteadyUpload(
-                    self._plan.link, self._plan.partial, self._given, new=False, where=self._plan.where
-                )
+                self._upload = self._start_upload(self._given, new=False)
             # Kept until the server has it, so it must not be the caller's to change; bytes are not.
             self._upload.send(data if isinstance(data, bytes) and len(view) == len(data) else bytes(view))
         self._given += len(view)
+        if self._behind is not None:
+            self._behind.arrived(self._upload.acknowledged)
+
+    def _start_upload(self, offset: int, *, new: bool) -> SteadyUpload:
+        plan = self._plan
+        if plan.read_back:
+            # Only what was compared before counts as read back; after a difference it is less than the offset.
+            self._behind = FollowingReadBack(plan.link, plan.partial, self._compared, self._stored_hash, plan.pace)
+        return SteadyUpload(plan.link, plan.partial, offset, new=new, where=plan.where)
 
     def _compare(self, older: BinaryIO, view: memoryview) -> memoryview:
         """Compare with what an earlier writer left; what comes back is still to be sent."""
@@ -139,6 +148,8 @@ class ServerWriter:
 
     def _read_back(self, found: Entry) -> str:
         self._close_older()
+        if self._behind is not None:
+            self._compared = self._behind.stop()
         with self._open_stored(self._plan.partial, self._compared, found) as stored:
             while data := stored.read(_READ):
                 self._stored_hash.update(data)
@@ -188,6 +199,8 @@ class ServerWriter:
             return
         self._ended = True
         self._close_older()
+        if self._behind is not None:
+            self._behind.stop()
         if self._upload is not None:
             self._upload.give_up()
         self._remove_partial()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
@@ -156,7 +157,7 @@ def _single_backup_folder(destination: Destination) -> str | None:
 
 def _same(in_folder_name: str, database: str) -> bool:
     # RavenDB compares database names ignoring case. Our folder names carry the safe part, its own carry the plain name.
-    return in_folder_name.casefold() in (database.casefold(), database_folder(database).casefold())
+    return database_key(in_folder_name) in (database_key(database), database_key(database_folder(database)))
 
 
 def _listing(names: list[str]) -> str:

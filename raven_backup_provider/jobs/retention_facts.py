@@ -13,6 +13,7 @@ from raven_backup_provider.core.catalog import read_chains
 from raven_backup_provider.core.chain_facts import ChainFacts, ChainState, DatabaseFacts, Judgement, Verified
 from raven_backup_provider.core.chain_listing import FolderListing, Listing, empty_folder, file_part, group_files
 from raven_backup_provider.core.chain_marks import MarkKind, load_verified, mark_kind
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -108,8 +109,8 @@ def _is_of(name: FolderName, source: Source) -> bool:
     # Server-made folders bear the plain name of the database, ours the safe part; letter case does not count.
     if not source.folder:
         return True  # source.holds() decides
-    wanted = file_part(source.folder).casefold()
-    return wanted in (name.database.casefold(), database_folder(name.database).casefold())
+    wanted = database_key(file_part(source.folder))
+    return wanted in (database_key(name.database), database_key(database_folder(name.database)))
 
 
 def _with_verified(

@@ -39,6 +39,7 @@ FINAL: tuple[type[errors.RavenBackupError], ...] = (
     errors.DatabaseDisabledError,
     errors.DatabaseNotFoundError,
     errors.LicenceError,
+    errors.MissingRightError,
     errors.ProtectedFileError,
     errors.ShardedDatabaseError,
 )

@@ -123,6 +123,13 @@ CASES = [
         {"upper": "-expired", "30": "+newest, minimum age"},
     ),
     Case(
+        "minimum age: a letter that RavenDB takes for another one makes another database",
+        {"long s": Chain("2026-03-01 01:00", database="\u017fhop"), **days("01", "30")},
+        {"minimum_age_days": 14},
+        {"01": "-expired", "30": "+newest, minimum age"},
+        others={"long s"},
+    ),
+    Case(
         "minimum age: a fraction of days",
         {"a": Chain("2026-03-29 23:00"), "b": Chain("2026-03-30 01:00"), "c": Chain("2026-03-31 01:00")},
         {"minimum_age_days": 1.5},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations.azure_blocks import (
     MAX_BLOCK_BYTES,
     MAX_BLOCKS,
@@ -15,6 +17,7 @@ from raven_backup_provider.destinations.azure_blocks import (
     block_id,
     writer_of,
 )
+from raven_backup_provider.destinations.azure_body import BlockBody
 from raven_backup_provider.destinations.azure_calls import _pause
 from raven_backup_provider.destinations.azure_failure import Failure
 from raven_backup_provider.destinations.azure_settings import AzureSettings, read_settings
@@ -65,8 +68,8 @@ def test_settings_are_read_from_text() -> None:
         ({"block_mb": "8.5"}, "whole number"),
         ({"concurrency": "0"}, "from 1 to 8"),
         ({"concurrency": "many"}, "from 1 to 8"),
-        ({"bandwidth_mb": "0"}, "from 0.1"),
-        ({"bandwidth_mb": "nan"}, "from 0.1"),
+        ({"bandwidth_mb": "0"}, "from 0.5"),
+        ({"bandwidth_mb": "nan"}, "from 0.5"),
         ({"immutable_days": "0"}, "from 1 to 146000"),
         ({"immutable_days": "1", "immutable_mode": "Mutable"}, "Unlocked or Locked"),
         ({"immutable_mode": "Locked"}, "without immutable_days"),
@@ -134,11 +137,6 @@ def test_pauses_between_tries_grow_and_the_services_wish_is_granted_within_reaso
 
 
 def test_the_pace_of_a_transfer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    from raven_backup_provider.core.pace import Pace
-    from raven_backup_provider.destinations.azure_body import BlockBody
-
     slept: list[float] = []
     pace = Pace(1_000_000, monotonic=lambda: 0.0, sleep=slept.append)
     body = BlockBody(memoryview(bytes(MIB)), pace, time.monotonic() + 60, threading.Event())
@@ -148,12 +146,17 @@ def test_the_pace_of_a_transfer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert 0.7 < slept[-1] < 0.8
 
 
+def test_waiting_for_ones_turn_under_a_bandwidth_limit_is_not_being_stuck() -> None:
+    body = BlockBody(
+        memoryview(bytes(MIB)),
+        Pace(8 * MIB, sleep=lambda seconds: time.sleep(0.3)),
+        time.monotonic() + 0.5,
+        threading.Event(),
+    )
+    assert b"".join(body) == bytes(MIB)
+
+
 def test_a_block_that_takes_too_long_is_given_up_between_two_pieces() -> None:
-    import threading
-
-    from raven_backup_provider.core.pace import Pace
-    from raven_backup_provider.destinations.azure_body import BlockBody
-
     body = BlockBody(memoryview(bytes(MIB)), Pace(None), time.monotonic() - 1, threading.Event())
     with pytest.raises(TimeoutError, match="slower than"):
         list(body)

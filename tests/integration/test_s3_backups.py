@@ -75,7 +75,7 @@ def test_ravendb_restores_the_files_as_they_lie_in_the_bucket(chain: S3Backups, 
 def fill(server: RavenServer, database: str) -> None:
     """Some MB that do not compress."""
     documents = (
-        (f"blobs/{n}", {"Text": os.urandom(4000).hex(), "@metadata": {"@collection": "Blobs"}}) for n in range(1500)
+        (f"blobs/{n}", {"Text": os.urandom(4000).hex(), "@metadata": {"@collection": "Blobs"}}) for n in range(2500)
     )
     data.put_documents(server, database, documents)
 

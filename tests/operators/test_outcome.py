@@ -9,6 +9,10 @@ from raven_backup_provider.core import errors
 from raven_backup_provider.operators.outcome import Outcome, airflow_outcome, outcome_of
 
 FAIL_NOW = {
+    "BackupTaskNotFoundError",
+    "MissingRightError",
+    "OverdueError",
+    "DiscoveryRefusedError",
     "ArchivedFileError",
     "BrokenChainError",
     "CertificateError",
@@ -35,6 +39,7 @@ FAIL_NOW = {
     "SourceFailedError",
 }
 RETRY = {
+    "InventoryError",
     "ConflictError",
     "DatabaseBusyError",
     "DatabaseNotOnNodeError",
@@ -63,6 +68,8 @@ def make(kind: type[errors.RavenBackupError]) -> errors.RavenBackupError:
         return kind(errors.CorruptBackupError("what is wrong"))
     if issubclass(kind, errors.NoGoodCopyError):
         return kind("shop/x", [("folder:/b", errors.CorruptBackupError("what is wrong"))])
+    if issubclass(kind, errors.MissingRightError):
+        return kind("what is wrong", "s3:GetObject")
     if issubclass(kind, errors.ProtectedFileError):
         return kind("what is wrong", None)
     return kind("what is wrong", "HasX") if issubclass(kind, errors.LicenceError) else kind("what is wrong")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from demo.sandbox.debian import ensure_program
+from demo.sandbox.errors import SandboxError
 
 Mounted = Callable[[Path], "Iterator[Path]"]
 
@@ -196,12 +198,30 @@ def _folder(path: Path) -> Path:
     return path
 
 
+#: Debian's package of each program.
+_PACKAGES = {
+    "ip": "iproute2",
+    "losetup": "mount",
+    "mkfs.exfat": "exfatprogs",
+    "mkfs.ntfs": "ntfs-3g",
+    "mount.exfat-fuse": "exfat-fuse",
+    "ntfs-3g": "ntfs-3g",
+    "smbd": "samba",
+    "smbnetfs": "smbnetfs",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "sshfs": "sshfs",
+}
+
+
 def _need(*programs: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     for program in programs:
-        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-            pytest.skip(f"{program} is not installed")
+        try:
+            ensure_program(program, package=_PACKAGES[program])
+        except SandboxError as error:
+            pytest.skip(str(error))
 
 
 def _run(*command: str | Path) -> str:

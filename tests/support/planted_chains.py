@@ -221,7 +221,7 @@ def plant(root: Path, chains: Iterable[Chain]) -> None:
 
 def facts_of(chains: Sequence[Chain]) -> DatabaseFacts:
     """What retention would know of these chains, without a destination."""
-    ours = [c for c in chains if c.database.casefold() == "shop"]
+    ours = [c for c in chains if c.database.lower() == "shop"]
     return DatabaseFacts("shop", tuple(_facts(c) for c in ours), tuple(c.folder for c in chains if c not in ours))
 
 
