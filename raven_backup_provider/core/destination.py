@@ -19,7 +19,9 @@ from raven_backup_provider.core.model import FileDigest, StoredFile
 
 
 class Writer(Protocol):
-    """One file being written. Leaving the ``with`` block without :meth:`commit` removes what was written."""
+    """One file being written. Leaving the ``with`` block without :meth:`commit` removes what was written, but for a copy
+    (``expected`` was given) that an error broke off which may be gone later: that is kept, for the next try to go on from.
+    """
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises DestinationFullError or another DestinationError."""
