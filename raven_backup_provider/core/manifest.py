@@ -6,6 +6,8 @@ oversized documents are refused: a manifest that cannot be read is never taken f
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
@@ -14,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from raven_backup_provider.core.errors import ManifestError
 from raven_backup_provider.core.model import BackupKind, BackupType, Compression, Engine, FileDigest
-from raven_backup_provider.core.signing import is_signed, signed
 
 FORMAT_VERSION = 1
 #: Bytes. Far above any real manifest; a larger file is not one of ours and is not read into memory.
@@ -35,13 +36,11 @@ def _utc(value: datetime) -> datetime:
 UtcTime = Annotated[datetime, AfterValidator(_utc)]
 
 
-class StrictPart(BaseModel):
-    """A document of ours: read strictly, never changed."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_enum_values=False)
 
 
-class FileEntry(StrictPart):
+class FileEntry(_Part):
     """The backup file itself."""
 
     name: FilePart
@@ -54,7 +53,7 @@ class FileEntry(StrictPart):
         return FileDigest(self.size, self.sha256)
 
 
-class DatabaseEntry(StrictPart):
+class DatabaseEntry(_Part):
     """The database the file was taken from, as it was on one node."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -65,7 +64,7 @@ class DatabaseEntry(StrictPart):
     encrypted: bool = False
 
 
-class RangeEntry(StrictPart):
+class RangeEntry(_Part):
     """What the file covers. Etags are the node's; ``start_etag`` is inclusive, the next file starts at ``end_etag`` + 1."""
 
     start_etag: Etag
@@ -75,14 +74,14 @@ class RangeEntry(StrictPart):
     change_vector: str
 
 
-class PreviousEntry(StrictPart):
+class PreviousEntry(_Part):
     """The file this one continues: the link of the hash chain."""
 
     name: FilePart
     sha256: Sha256
 
 
-class GuardEntry(StrictPart):
+class GuardEntry(_Part):
     """The tombstone guard that stood while the file was made."""
 
     task_id: int
@@ -90,21 +89,21 @@ class GuardEntry(StrictPart):
     held_etag: Etag
 
 
-class EncryptionEntry(StrictPart):
+class EncryptionEntry(_Part):
     """How the file is encrypted; the key id is a fingerprint, never a key."""
 
     scheme: Literal["xchacha20poly1305-secretstream", "ravendb-snapshot"]
     key_id: str
 
 
-class CompareExchangeEntry(StrictPart):
+class CompareExchangeEntry(_Part):
     """Fingerprints of the compare-exchange keys known at this point, kept only where RavenDB (5.4) purges the tombstones
     of deleted keys although a guard stands; see core/compare_exchange.py."""
 
     fingerprints: tuple[str, ...]
 
 
-class Manifest(StrictPart):
+class Manifest(_Part):
     """One backup file and everything needed to judge, continue and restore it."""
 
     format: Literal[1] = 1
@@ -133,7 +132,7 @@ def dump(manifest: Manifest, signing_key: bytes | None = None) -> bytes:
     """The manifest as UTF-8 JSON, keys sorted; with ``signing_key`` an HMAC-SHA256 over the rest is added."""
     document = manifest.model_dump(mode="json")
     if signing_key is not None:
-        document = signed(document, signing_key)
+        document["signature"] = _signature(document, signing_key)
     return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8")
 
 
@@ -145,9 +144,10 @@ def load(data: bytes, *, name: str, signing_key: bytes | None = None) -> Manifes
     :raises ManifestError: unreadable, too large, unknown version, or not signed with the key.
     """
     document = _parse(data, name)
-    genuine = signing_key is None or is_signed(document, signing_key)
     signature = document.pop("signature", None)
-    if not genuine:
+    if signing_key is not None and not (
+        isinstance(signature, str) and hmac.compare_digest(signature, _signature(document, signing_key))
+    ):
         state = "is not signed" if signature is None else "carries a signature that does not match"
         raise ManifestError(
             f"Manifest {name} {state}: it was changed or written with another signing key. Do not restore from it "
@@ -178,3 +178,8 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
             "Install a newer raven-backup-provider to use this backup, or restore the file with RavenDB itself."
         )
     return document
+
+
+def _signature(document: dict[str, Any], signing_key: bytes) -> str:
+    canonical = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
+    return hmac.new(signing_key, canonical, hashlib.sha256).hexdigest()

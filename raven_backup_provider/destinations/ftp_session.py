@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import ftplib
 import hashlib
-import logging
-import re
-import select
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
-from raven_backup_provider.destinations.ftp_errors import data_error, refused
 from raven_backup_provider.destinations.ftp_listing import is_self_or_parent, parse_facts, parse_list, parse_time
-from raven_backup_provider.destinations.ftp_transfer import DataConnection, FtpDownload, FtpUpload
+from raven_backup_provider.destinations.ftp_transfer import FtpDownload, FtpUpload
+from raven_backup_provider.destinations.ftp_wire import FtpWire
 from raven_backup_provider.destinations.partial_names import fixed_partial_name
-from raven_backup_provider.destinations.server_session import ConnectionLostError, Entry, Refusal, RefusedError
-
-log = logging.getLogger(__name__)
+from raven_backup_provider.destinations.server_session import Entry, Refusal, RefusedError
 
 _HOLDER = "holder"
 #: Seconds after which somebody else's claim on a name counts as left by a dead process: more than two time-outs.
@@ -47,35 +42,20 @@ class FtpSession:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
-        self._identity = identity
+        self._wire = FtpWire(client, identity)
         self._sleep = sleep
         self._monotonic = monotonic
-        self._broken = False
-        self._features = self._learn_features()
-        if "UTF8" in self._features:
-            with suppress(RefusedError):
-                self._command("OPTS UTF8 ON")
-        self._command("TYPE I")
+        self._machine_listings = "MLST" in self._wire.features
 
     @property
     def usable(self) -> bool:
-        sock = self._client.sock
-        if self._broken or sock is None:
-            return False
-        try:
-            return not select.select([sock], [], [], 0)[0]  # what a server says unasked is that it hangs up
-        except (OSError, ValueError):
-            return False
+        return self._wire.usable
 
     def close(self) -> None:
-        self._broken = True
-        with suppress(Exception):
-            self._client.close()
+        self._wire.close()
 
     def home(self) -> str:
-        with self._replies():
-            return self._client.pwd()
+        return self._wire.working_folder()
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -94,20 +74,20 @@ class FtpSession:
 
     def _listed(self, folder: str) -> dict[str, Entry | None]:
         """By name; None: the listing does not tell what it is."""
-        self._command(f"CWD {folder}")  # not as an argument of LIST: there a name may be an option or a pattern
-        if "MLST" in self._features:
-            lines = [line for line in self._lines("MLSD") if not is_self_or_parent(line)]
+        self._wire.command(f"CWD {folder}")  # not as an argument of LIST: there a name may be an option or a pattern
+        if self._machine_listings:
+            lines = [line for line in self._wire.lines("MLSD") if not is_self_or_parent(line)]
             return {entry.name: entry for line in lines if (entry := parse_facts(line)) is not None}
-        entries = parse_list(self._lines("LIST"))
+        entries = parse_list(self._wire.lines("LIST"))
         if entries is not None:
             return {entry.name: entry for entry in entries}
-        names = (line.rsplit("/", 1)[-1] for line in self._lines("NLST"))
+        names = (line.rsplit("/", 1)[-1] for line in self._wire.lines("NLST"))
         return {name: None for name in names if name not in ("", ".", "..")}
 
     def look(self, path: str) -> Entry | None:
         for attempt in range(_LOOKS):
             try:
-                return self._facts(path) if "MLST" in self._features else self._size_and_time(path)
+                return self._facts(path) if self._machine_listings else self._size_and_time(path)
             except RefusedError as error:
                 if error.refusal is Refusal.MISSING or self._is_missing(path, error):
                     return None
@@ -117,22 +97,22 @@ class FtpSession:
         raise AssertionError("unreachable")
 
     def _facts(self, path: str) -> Entry | None:
-        lines = self._command(f"MLST {path}").splitlines()
+        lines = self._wire.command(f"MLST {path}").splitlines()
         found = parse_facts(lines[1].lstrip()) if len(lines) > 1 else None
         return Entry(path.rsplit("/", 1)[-1], found.is_folder, found.size, found.modified) if found else None
 
     def _size_and_time(self, path: str) -> Entry | None:
         name = path.rsplit("/", 1)[-1]
         try:
-            size = int(self._command(f"SIZE {path}")[3:].strip() or 0)
+            size = int(self._wire.command(f"SIZE {path}")[3:].strip() or 0)
         except RefusedError as error:
             with suppress(RefusedError):
-                self._command(f"CWD {path}")
+                self._wire.command(f"CWD {path}")
                 return Entry(name, True)
             raise error from None
         modified = None
         with suppress(RefusedError):
-            modified = parse_time(self._command(f"MDTM {path}")[3:])
+            modified = parse_time(self._wire.command(f"MDTM {path}")[3:])
         return Entry(name, False, size, modified)
 
     def _is_missing(self, path: str, error: RefusedError) -> bool:
@@ -162,7 +142,7 @@ class FtpSession:
     # --- changing -------------------------------------------------------------------------------------------------
 
     def make_folder(self, path: str) -> None:
-        self._command(f"MKD {path}")
+        self._wire.command(f"MKD {path}")
 
     def remove_file(self, path: str) -> None:
         self._refuse_missing(f"DELE {path}", path)
@@ -183,9 +163,9 @@ class FtpSession:
                 raise RefusedError(Refusal.EXISTS, "a file of that name exists")
             self._rename(partial, final)
         finally:
-            if not self._broken:
+            if not self._wire.broken:
                 with suppress(RefusedError):
-                    self._command(f"RMD {claim}")
+                    self._wire.command(f"RMD {claim}")
 
     def _claim_name(self, final: str) -> str:
         folder, _, name = final.rpartition("/")
@@ -200,7 +180,7 @@ class FtpSession:
                     raise
             if self._monotonic() >= give_up_at:
                 with suppress(RefusedError):
-                    self._command(f"RMD {claim}")
+                    self._wire.command(f"RMD {claim}")
                 give_up_at = self._monotonic() + _CLAIM_LIFETIME
             self._sleep(_CLAIM_POLL)
 
@@ -210,36 +190,35 @@ class FtpSession:
         except RefusedError:
             if self.look(partial) is None or self.look(final) is None:
                 raise
-            self._command(f"DELE {final}")  # this server's rename does not overwrite
+            self._wire.command(f"DELE {final}")  # this server's rename does not overwrite
             self._rename(partial, final)
 
     def _rename(self, old: str, new: str) -> None:
-        with self._replies():
-            try:
-                self._client.sendcmd(f"RNFR {old}")
-            except ftplib.error_perm as error:
-                if self.look(old) is None:
-                    raise RefusedError(Refusal.MISSING, str(error)) from error
-                raise
-            self._client.voidcmd(f"RNTO {new}")
+        try:
+            self._wire.begin(f"RNFR {old}")
+        except RefusedError as error:
+            if error.refusal is not Refusal.MISSING and self.look(old) is None:
+                raise RefusedError(Refusal.MISSING, error.said) from error
+            raise _for_lack_of_rights(error) from error
+        self._wire.command(f"RNTO {new}")
 
     # --- content --------------------------------------------------------------------------------------------------
 
     def upload(self, path: str, offset: int, *, new: bool) -> FtpUpload:
         if new or not offset:
-            return FtpUpload(self._transfer(f"STOR {path}"), 0)
+            return FtpUpload(self._wire.transfer(f"STOR {path}"), 0)
         try:
-            return FtpUpload(self._transfer(f"STOR {path}", offset), offset)
+            return FtpUpload(self._wire.transfer(f"STOR {path}", offset), offset)
         except RefusedError:
             # Some servers allow no REST before STOR. Appending does the same if the file ends just there.
             found = self.look(path)
             if found is None or found.size != offset:
                 raise
-            return FtpUpload(self._transfer(f"APPE {path}"), offset)
+            return FtpUpload(self._wire.transfer(f"APPE {path}"), offset)
 
     def download(self, path: str, offset: int, size: int) -> FtpDownload:
         try:
-            return FtpDownload(self._transfer(f"RETR {path}", offset or None))
+            return FtpDownload(self._wire.transfer(f"RETR {path}", offset or None))
         except RefusedError as error:
             if error.refusal is not Refusal.MISSING and self.look(path) is None:
                 raise RefusedError(Refusal.MISSING, error.said) from error
@@ -276,69 +255,16 @@ class FtpSession:
 
     def unclaim(self, path: str) -> None:
         with suppress(RefusedError):
-            self._command(f"DELE {self.claim_text_path(path)}")
+            self._wire.command(f"DELE {self.claim_text_path(path)}")
         self._refuse_missing(f"RMD {path}", path)
-
-    # --- the wire -------------------------------------------------------------------------------------------------
-
-    def _learn_features(self) -> set[str]:
-        try:
-            lines = self._command("FEAT").splitlines()[1:-1]
-        except RefusedError:
-            return set()
-        return {line.strip().partition(" ")[0].upper() for line in lines if line.strip()}
-
-    def _command(self, text: str) -> str:
-        with self._replies():
-            return self._client.voidcmd(text)
 
     def _refuse_missing(self, command: str, path: str) -> None:
         try:
-            self._command(command)
+            self._wire.command(command)
         except RefusedError as error:
             if error.refusal is not Refusal.MISSING and self.look(path) is None:
                 raise RefusedError(Refusal.MISSING, error.said) from error
             raise _for_lack_of_rights(error) from error
-
-    def _lines(self, command: str) -> list[str]:
-        data = self._transfer(command)
-        pieces = list(iter(data.receive, b""))
-        data.finish()
-        lines = re.split(r"\r?\n", b"".join(pieces).decode(self._client.encoding, "surrogateescape"))
-        return [line for line in lines if line and self._can_be_named(line)]
-
-    def _can_be_named(self, line: str) -> bool:
-        try:
-            line.encode(self._client.encoding)
-        except UnicodeEncodeError:
-            log.warning("%s: a name that is not %s is passed over: %a", self._identity, self._client.encoding, line)
-            return False
-        return True
-
-    def _transfer(self, command: str, offset: int | None = None) -> DataConnection:
-        with self._replies():
-            return DataConnection(self._client, self._client.transfercmd(command, offset), self.close, self._meaning)
-
-    @contextmanager
-    def _replies(self) -> Iterator[None]:
-        try:
-            yield
-        except ftplib.Error as error:
-            raise self._meaning(error) from error
-        except UnicodeEncodeError as error:
-            raise RefusedError(
-                Refusal.UNSUPPORTED, f"the Connection's encoding {error.encoding} has no way to write {error.object!a}"
-            ) from None
-        except (OSError, EOFError, UnicodeDecodeError) as error:
-            self.close()
-            raise ConnectionLostError(str(error) or "the connection was closed by the other side") from error
-
-    def _meaning(self, error: ftplib.Error) -> Exception:
-        found = refused(error)
-        if isinstance(found, ConnectionLostError):
-            self.close()
-            return found
-        return data_error(found, self._identity) or found
 
 
 def _for_lack_of_rights(error: RefusedError) -> RefusedError:

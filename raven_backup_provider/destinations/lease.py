@@ -128,7 +128,8 @@ def hold_lease(
                 f"Another run works on {what}: {seen.text}, last seen {seen.age:.0f} s ago. Wait for it or stop it; a lease "
                 f"whose holder died ends {LIFETIME:.0f} s after it was last renewed."
             )
-        log.warning("Taking over the lease of %s from %s, which stopped renewing it.", what, seen.text if seen else "?")
+        if seen is not None:
+            log.warning("Taking over the lease of %s from %s, which stopped renewing it.", what, seen.text)
         # Two that take over at once both remove and both create; only one of the creations succeeds.
         if seen is not None and (again := store.read()) is not None and again.text == seen.text:
             store.remove()

@@ -18,7 +18,7 @@ from raven_backup_provider.core.errors import DestinationError, FileMissingAtDes
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations.keys import check_key, check_prefix
-from raven_backup_provider.destinations.lease import Lease, hold_lease
+from raven_backup_provider.destinations.lease import hold_lease
 from raven_backup_provider.destinations.partial_names import (
     exists_error,
     is_hidden,
@@ -27,7 +27,7 @@ from raven_backup_provider.destinations.partial_names import (
     published_key,
 )
 from raven_backup_provider.destinations.server_errors import error_of
-from raven_backup_provider.destinations.server_lease import ServerLease
+from raven_backup_provider.destinations.server_lease import HeldLeases, ServerLease
 from raven_backup_provider.destinations.server_link import ServerLink
 from raven_backup_provider.destinations.server_reader import open_reader
 from raven_backup_provider.destinations.server_resume import find_leftover, tag_of
@@ -64,7 +64,7 @@ class ServerDestination:
         self._root = ServerRoot(root, identity, create=create)
         self._read_back = read_back
         self._pace = pace
-        self._leases: dict[str, Lease] = {}
+        self._rights = HeldLeases()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._identity!r})"
@@ -98,7 +98,7 @@ class ServerDestination:
                 raise exists_error(key, self._identity)
             if expected is None:
                 return None
-            return find_leftover(session, folder, name, expected, alone=self._holds(key))
+            return find_leftover(session, folder, name, expected, alone=self._rights.cover(key))
 
         leftover = self._ask(f"write '{key}'", folder, prepare)
         partial = partial_name(name, tag_of(expected) if expected is not None else "")
@@ -112,7 +112,7 @@ class ServerDestination:
                 f"{folder}/{name}",
                 leftover[1] if leftover is not None else None,
                 self._read_back,
-                lambda: self._need_lease(key),
+                lambda: self._rights.need(key),
             )
         )
 
@@ -192,7 +192,7 @@ class ServerDestination:
                 if folder is not None and folder != path.rpartition("/")[0]:
                     self._remove_empty(folder)
                 folder = path.rpartition("/")[0]
-                self._need_lease(key)
+                self._rights.need(key)
                 self._remove(key, path)
         finally:
             if folder is not None:
@@ -233,7 +233,7 @@ class ServerDestination:
         for entry in self._entries(prefix):
             key = f"{prefix}/{entry.name}" if prefix else entry.name
             if is_ours_in_progress(entry.name):
-                self._need_lease(key)
+                self._rights.need(key)
                 self._remove_leftover(key, entry)
                 yield key
             elif entry.is_folder and not entry.name.startswith("."):
@@ -268,29 +268,13 @@ class ServerDestination:
         what = f"'{prefix}' in {self._identity}" if prefix else self._identity
         store = ServerLease(self._link, path, self._root.make_folders, what)
         try:
-            with hold_lease(store, what) as lease:
-                self._leases[prefix] = lease
-                try:
-                    yield
-                finally:
-                    del self._leases[prefix]
+            with hold_lease(store, what) as lease, self._rights.held(prefix, lease):
+                yield
         finally:
-            self._tidy(path)
-
-    def _tidy(self, path: str) -> None:
-        try:
-            self._remove_empty(path)
-        except DestinationError as error:
-            log.info("%s is left as it is: %s", path, error)
-
-    def _holds(self, key: str) -> bool:
-        return any(not prefix or key.startswith(f"{prefix}/") for prefix in self._leases)
-
-    def _need_lease(self, key: str) -> None:
-        """Where this destination holds a lease for the key, it must still be ours."""
-        for prefix, lease in list(self._leases.items()):
-            if not prefix or key.startswith(f"{prefix}/"):
-                lease.check()
+            try:
+                self._remove_empty(path)
+            except DestinationError as error:
+                log.info("%s is left as it is: %s", path, error)
 
     def check_writable(self) -> None:
         """Write, rename and remove a file in the root."""

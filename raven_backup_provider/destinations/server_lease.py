@@ -7,13 +7,13 @@ lies in a file inside. Age is the server's own: the time of the text against the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TypeVar
 
 from raven_backup_provider.core.errors import DestinationError
-from raven_backup_provider.destinations.lease import LEASE_NAME, SeenLease
+from raven_backup_provider.destinations.lease import LEASE_NAME, Lease, SeenLease
 from raven_backup_provider.destinations.partial_names import partial_name
 from raven_backup_provider.destinations.server_clock import server_now, time_of
 from raven_backup_provider.destinations.server_errors import error_of
@@ -109,18 +109,23 @@ class ServerLease:
 
     def remove(self) -> None:
         """Remove what was read last; if it is another's by now, leave it."""
-        aside = f"{self._folder}/{partial_name('raven-backup-lease')}"
         try:
-            # Renamed first, as one step: two that find the same dead lease must not remove each other's new one.
-            self._ask(lambda session: session.replace(self._path, aside), repeat=False)
+            self._remove(f"{self._folder}/{partial_name('raven-backup-lease')}")
         except RefusedError as error:
-            if error.refusal is Refusal.MISSING:
-                return
-            raise self._mapped(error) from error
+            if error.refusal is not Refusal.MISSING:
+                raise self._mapped(error) from error
+
+    def _remove(self, aside: str) -> None:
+        # Renamed first, as one step: two that find the same dead lease must not remove each other's new one.
+        self._ask(lambda session: session.replace(self._path, aside), repeat=False)
         found = self._ask(lambda session: self._read(session, aside))
         if found is not None and (found[0] or "") != (self._seen or "") and not self._unsigned:
-            self._ask(lambda session: session.publish(aside, self._path), repeat=False)
-            return
+            try:
+                self._ask(lambda session: session.publish(aside, self._path), repeat=False)
+                return
+            except RefusedError as error:
+                if error.refusal is not Refusal.EXISTS:  # a third one was faster; its holder will notice
+                    raise
         self._ask(lambda session: session.unclaim(aside))
 
     # --- how it is stored -----------------------------------------------------------------------------------------
@@ -177,6 +182,37 @@ class ServerLease:
 
     def _mapped(self, error: RefusedError) -> DestinationError:
         return error_of(error, f"cannot hold the lease of {self._what}", self._path)
+
+
+class HeldLeases:
+    """What one destination holds the right to write to, so that nothing is published or removed after it was lost."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, Lease] = {}
+
+    @contextmanager
+    def held(self, prefix: str, lease: Lease) -> Iterator[None]:
+        """For the length of the block."""
+        self._leases[prefix] = lease
+        try:
+            yield
+        finally:
+            del self._leases[prefix]
+
+    def cover(self, key: str) -> bool:
+        """Whether the right to write that key is held."""
+        return bool(self._of(key))
+
+    def need(self, key: str) -> None:
+        """Where a right to write that key was taken, it must still be ours.
+
+        :raises LockedError: it was lost.
+        """
+        for lease in self._of(key):
+            lease.check()
+
+    def _of(self, key: str) -> list[Lease]:
+        return [lease for prefix, lease in self._leases.items() if not prefix or key.startswith(f"{prefix}/")]
 
 
 def _text_of(session: ServerSession, path: str, found: Entry) -> str:

@@ -121,7 +121,7 @@ class SteadyUpload:
 
         :raises DestinationFullError: it was of that size after the last losses too.
         """
-        self._stuck = self._stuck + 1 if stored == self._stuck_at else 1
+        self._stuck = self._stuck + 1 if stored == self._stuck_at and stored < self._sent else 1
         self._stuck_at = stored
         if self._stuck >= _STUCK:
             raise DestinationFullError(

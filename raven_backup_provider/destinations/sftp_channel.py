@@ -7,6 +7,8 @@ whole file in memory). What a backup needs is small: number the requests, keep t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
@@ -37,6 +39,10 @@ class ByteChannel(Protocol):
     def recv(self, count: int) -> bytes: ...
 
     def recv_ready(self) -> bool: ...
+
+    def gettimeout(self) -> float | None: ...
+
+    def settimeout(self, timeout: float | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -121,6 +127,16 @@ class SftpChannel:
         if name not in self.extensions:
             raise RefusedError(Refusal.UNSUPPORTED, f"the server does not offer {name}")
         return self.call(Kind.EXTENDED, string(name), *fields)
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait for answers at least that long."""
+        before = self._channel.gettimeout()
+        self._channel.settimeout(max(seconds, before or seconds))
+        try:
+            yield
+        finally:
+            self._channel.settimeout(before)
 
     def close(self) -> None:
         self.broken = True

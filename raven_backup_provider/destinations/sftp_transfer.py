@@ -17,6 +17,8 @@ from raven_backup_provider.destinations.sftp_wire import Kind, Status, long_numb
 _COMMON_SIZE = 32768
 _LARGEST_SIZE = 261120
 _FSYNC = "fsync@openssh.com"
+#: Seconds. A server may have gigabytes in its memory that a slow disk has yet to take.
+_FSYNC_PATIENCE = 600.0
 #: Bytes under way at most: 160 MB/s over 50 ms.
 UPLOAD_WINDOW = 8 << 20
 DOWNLOAD_WINDOW = 8 << 20
@@ -74,7 +76,8 @@ class SftpUpload:
     def finish(self) -> None:
         self._settle(0)
         if _FSYNC in self._channel.extensions:
-            self._channel.extended(_FSYNC, string(self._handle))
+            with self._channel.patience(_FSYNC_PATIENCE):
+                self._channel.extended(_FSYNC, string(self._handle))
         self._channel.call(Kind.CLOSE, string(self._handle))
 
     def give_up(self) -> None:

@@ -552,7 +552,7 @@ class ServerFaults:
         self.age_the_lease(root, LIFETIME + 5)
         with destination.exclusive("shop"):
             store(destination, FILE)
-            (lost,) = dead._leases.values()
+            (lost,) = dead._rights._leases.values()
             seen = lost._store.read()
             assert seen is not None
             assert seen.text != lost._text
@@ -567,7 +567,7 @@ class ServerFaults:
             store(destination, FILE)
             writer = destination.open_write(f"{FOLDER}/late")
             writer.write(b"late")
-            (lease,) = destination._leases.values()
+            (lease,) = destination._rights._leases.values()
             lease._lost = "now held by process 1 on elsewhere"
             with pytest.raises(LockedError, match="now held by process 1"):
                 writer.commit(digest_of(b"late"))
@@ -675,6 +675,7 @@ class ServerFaults:
     processes_per_session = 0
 
     @pytest.mark.long
+    @pytest.mark.timeout(3600)
     def test_a_file_of_five_gibibytes_goes_there_and_back(self, destination: ServerDestination) -> None:
         block = os.urandom(1 << 20)
         digest = hashlib.sha256()

@@ -1,1 +1,0 @@
-"""Thin Airflow sensors: waiting for what a RavenDB server does by itself."""
