@@ -4,6 +4,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Most tests wait for servers most of the time, so that three at once do well on two cores. A file stays together: it shares servers.
+PARALLEL ?= -n 3 --dist loadfile
 STAMP := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ sandbox: $(STAMP) ## fetch the RavenDB servers which the demo and the tests star
 
 test: $(STAMP) ## run every test (PYTEST_ARGS="-k chain" for some)
 	$(BIN)/python -m demo.sandbox fetch
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-long: $(STAMP) ## run the tests that take minutes or much disk
 	$(BIN)/python -m demo.sandbox fetch

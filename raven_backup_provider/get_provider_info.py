@@ -25,11 +25,23 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage")],
+        "hooks": [_modules("hooks.ravendb", "hooks.encryption_key", "hooks.storage", "hooks.storage_glacier")],
         "operators": [
-            _modules("operators.backup", "operators.restore", "operators.verify", "operators.tombstone_guard"),
+            _modules(
+                "operators.audit",
+                "operators.backup",
+                "operators.copy",
+                "operators.discover",
+                "operators.native_server_wide_tasks",
+                "operators.native_tasks",
+                "operators.restore",
+                "operators.retention",
+                "operators.verify",
+                "operators.tombstone_guard",
+            ),
         ],
-        "triggers": [_modules("triggers.operation")],
+        "sensors": [_modules("sensors.server_backup_made")],
+        "triggers": [_modules("triggers.operation", "triggers.retrieval", "triggers.server_backup_made")],
         "connection-types": [_server(), _key(), _folder()],
     }
 
@@ -44,14 +56,17 @@ def _server() -> dict[str, Any]:
         "hook-class-name": f"{_PACKAGE}.hooks.ravendb.RavenDBHook",
         "hook-name": "RavenDB",
         "ui-field-behaviour": {
-            "hidden-fields": ["port", "login", "extra"],
+            # The port stays: Airflow 3.3.2's Test button refuses a stored Connection that has none.
+            "hidden-fields": ["login", "extra"],
             "relabeling": {
                 "host": "Node URLs",
+                "port": "Port of node URLs without one",
                 "schema": "Default database",
                 "password": "Certificate password",
             },
             "placeholders": {
                 "host": "https://a.shop.example.com, https://b.shop.example.com",
+                "port": "443",
                 "schema": "Database for operators that name none; may stay empty",
                 "password": "Of the .pfx or of the encrypted private key; may stay empty",
             },
@@ -122,6 +137,12 @@ def _folder() -> dict[str, Any]:
                 "Needed for backups the server writes (engine 'server', snapshots) and restores it reads (mode 'server'). "
                 "Empty: the server cannot see the folder.",
             ),
+            "require_mount": {
+                "label": "Must be mounted",
+                "description": "Refuse the folder unless something is mounted there or above: below a mount point whose network "
+                "path is not mounted, backups would fill the local disk unnoticed.",
+                "schema": {"type": ["boolean", "null"], "default": False},
+            },
         },
     }
 

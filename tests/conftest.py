@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
+from demo.sandbox.server import SHORT_LIVED_VARIABLE
 from tests.support.airflow_home import use_temporary_home
 
-pytest_plugins = ["tests.support.airflow_fixtures", "tests.support.servers"]
+pytest_plugins = [
+    "tests.support.airflow_fixtures",
+    "tests.support.azurite",
+    "tests.support.servers",
+    "tests.support.native_task_fixtures",  # after what it imports, or pytest complains
+]
 
+os.environ.setdefault(SHORT_LIVED_VARIABLE, "1")
 use_temporary_home()  # before anything imports Airflow

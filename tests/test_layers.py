@@ -32,11 +32,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notifications": _GLUE,
     "triggers": _GLUE | {"links"},
     "operators": _GLUE | {"triggers", "links", "notifications"},
-    "cli": _GLUE,
+    "sensors": _GLUE | {"triggers", "operators", "links"},
+    "cli": _GLUE | {"server_wide"},
     "server_wide": _GLUE | {"triggers", "operators", "notifications", "links"},
     "plugin": _GLUE | {"triggers", "operators", "notifications", "links", "server_wide"},
 }
-AIRFLOW_PARTS = {"hooks", "operators", "triggers", "notifications", "links", "plugin"}
+AIRFLOW_PARTS = {"hooks", "operators", "sensors", "triggers", "notifications", "links", "server_wide", "plugin"}
 # What may be imported from outside by the parts that have a short list; standard library and __future__ always may.
 OUTSIDE: dict[str, set[str]] = {
     "__init__": set(),

@@ -48,7 +48,7 @@ def dotnet_root(package: RuntimePackage = RUNTIME) -> Path:
         lay_out(archive, folder, package.dotnet_version)
         archive.unlink()
 
-    return cached(f"dotnet-{package.dotnet_version}", build)
+    return cached(f"dotnet-{package.dotnet_version}-precompiled", build)
 
 
 def lay_out(archive: Path, root: Path, version: str) -> None:

@@ -47,7 +47,6 @@ def find_dotnet() -> Dotnet:
     environment = {
         "DOTNET_ROOT": str(root),
         "DOTNET_ROLL_FORWARD": "Major",
-        "DOTNET_ReadyToRun": "0",
         **globalization,
     }
     # -I -S: the script needs nothing of the caller's packages, and must not be changed by its PYTHON* variables.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -28,10 +29,13 @@ from demo.sandbox.runtime import find_dotnet
 from demo.sandbox.watchdog import guard
 
 URL_VARIABLE = "RAVENDB_URL"
+#: Set: servers live for seconds, so that compiling with profiles, which makes a long-lived one fast, does not pay.
+SHORT_LIVED_VARIABLE = "SANDBOX_SHORT_LIVED"
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 20.0
 START_ATTEMPTS = 3
 LOG_TAIL_LINES = 30
+_PORTS = range(15_000, 32_000)
 
 
 class RavenServer(Endpoint):
@@ -212,7 +216,7 @@ class RavenServer(Endpoint):
             self._process = subprocess.Popen(
                 [*dotnet.command, str(program / "Raven.Server.dll"), *self._arguments(port)],
                 cwd=program,
-                env={**_clean_environment(), **dotnet.environment},
+                env={**_clean_environment(), **dotnet.environment, **_tuning()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -305,11 +309,21 @@ def external_server() -> Endpoint | None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free a moment ago.
+
+    Below the range from which Linux takes the ports of outgoing connections: one of those would be gone by the time a
+    server that starts slowly binds it.
+    """
+    for _ in range(200):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SandboxError(f"No free TCP port was found between {_PORTS.start} and {_PORTS.stop}.")
+
+
+def _tuning() -> dict[str, str]:
+    return {"DOTNET_TieredPGO": "0"} if os.environ.get(SHORT_LIVED_VARIABLE) else {}
 
 
 def _clean_environment() -> dict[str, str]:

@@ -57,6 +57,39 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_destinations(parser: argparse.ArgumentParser, help_text: str, *, name: str = "--destination") -> None:
+    """Several places."""
+    group = parser.add_argument_group("destinations")
+    group.add_argument(
+        name,
+        action="append",
+        required=True,
+        metavar="PLACE",
+        help=f"{help_text}; repeat it. A path (with a slash, such as ./backups), a file:// URI, the id of an Airflow Connection, "
+        "or scheme://connection_id@place/path",
+    )
+
+
+def add_retrieval(parser: argparse.ArgumentParser) -> None:
+    """Files that lie in an archive."""
+    group = parser.add_argument_group("archive")
+    group.add_argument(
+        "--retrieve",
+        nargs="?",
+        const="",
+        metavar="TIER",
+        help="ask for files that lie in an archive (at the store's standard speed, or that of the tier named) and end with exit "
+        "code 3; run the same command again when they can be read",
+    )
+    group.add_argument(
+        "--retrieve-days",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="how long the readable copies are kept (default: 3)",
+    )
+
+
 def add_key(parser: argparse.ArgumentParser, purpose: str, *, several: bool = False) -> None:
     """The encryption key."""
     group = parser.add_argument_group("encryption key", purpose)
@@ -81,13 +114,20 @@ def add_signing_key(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--signing-key-env", metavar="VARIABLE", help="environment variable with the base64 key")
 
 
-def output_arguments() -> argparse.ArgumentParser:
-    """How much is said, and in what form; a parent of every verb's parser."""
+def output_arguments(default: object = False) -> argparse.ArgumentParser:
+    """How much is said, and in what form; a parent of every verb's parser.
+
+    :param default: of each switch; ``argparse.SUPPRESS`` where a verb's action takes them again.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="one JSON document on stdout, also for an error")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-    group.add_argument("--debug", action="store_true", help="everything on stderr, and a traceback with an error")
+    group.add_argument(
+        "--json", action="store_true", default=default, help="one JSON document on stdout, also for an error"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", default=default, help="no progress on stderr")
+    group.add_argument(
+        "--debug", action="store_true", default=default, help="everything on stderr, and a traceback with an error"
+    )
     return parser
 
 

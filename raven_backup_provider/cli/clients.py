@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,11 @@ def destination_named(text: str, server_path: str | None = None) -> Destination:
     from raven_backup_provider.destinations.folder import FolderDestination
 
     return FolderDestination(Path(text).expanduser().absolute(), server_path=server_path)
+
+
+def destinations_named(texts: Sequence[str]) -> list[Destination]:
+    """The destinations of those names."""
+    return [destination_named(text) for text in texts]
 
 
 def encryption_key(arguments: argparse.Namespace) -> EncryptionKey | None:

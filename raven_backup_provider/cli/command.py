@@ -18,7 +18,25 @@ from raven_backup_provider.cli.stopping import Stopped
 from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError
 
 #: Each verb is a module verb_<name>.py with HELP, add_arguments(parser) and run(arguments) -> exit code.
-VERBS = ("backup", "list", "verify", "restore", "generate-key", "check", "remove-guard")
+VERBS = (
+    "backup",
+    "list",
+    "verify",
+    "copy",
+    "audit",
+    "restore",
+    "prune",
+    "hold",
+    "release",
+    "config",
+    "discover",
+    "task",
+    "server-task",
+    "generate-key",
+    "check",
+    "remove-guard",
+    "vault",
+)
 
 _EPILOG = """\
 exit codes: 0 done; 1 failed, or something wrong was found; 2 wrong argument, Connection or key;
@@ -53,7 +71,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="raven-backup",
-        description="Take, list, verify and restore RavenDB backups without a running Airflow.",
+        description="Take, copy, list, verify, audit, prune and restore RavenDB backups without a running Airflow.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -51,9 +51,11 @@ def _print_database(one: DatabasePoints) -> None:
     if not one.points:
         print("\n  No restore points.")
     for title, entries in (
+        ("Held: not deleted by any prune", one.holds),
         ("Problems", one.problems),
         ("Without a manifest, so not proven to be whole", one.unproven),
         ("Being written, or left by a killed run", one.in_progress),
+        ("Left by a deletion that was interrupted, no restore points; the next prune removes them", one.leftovers),
     ):
         if entries:
             print(f"\n  {title}:")

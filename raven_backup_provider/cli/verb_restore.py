@@ -15,6 +15,7 @@ from raven_backup_provider.cli import arguments as shared
 from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode
 from raven_backup_provider.cli.output import PROGRESS_INTERVAL, file_progress, print_facts, print_json, say, size_text
+from raven_backup_provider.cli.retrieving import ask_for
 from raven_backup_provider.cli.stopping import run_stoppable
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deep", action="store_true", help="also decrypt and parse every file to its end before anything is sent"
     )
     group.add_argument("--dry-run", action="store_true", help="verify, say what would be restored, and stop")
+    shared.add_retrieval(parser)
     shared.add_key(parser, "For encrypted files.")
     shared.add_signing_key(parser)
 
@@ -110,8 +112,18 @@ def _plan(
     key: EncryptionKey | None,
     cancellation: Cancellation,
 ) -> RestorePlan:
-    from raven_backup_provider.jobs.restore_plan import RestoreOptions, parse_point, plan_restore
+    from raven_backup_provider.jobs.restore_plan import RestoreOptions, files_needed, parse_point, plan_restore
 
+    signing = clients.signing_key(arguments)
+    if arguments.retrieve is not None:
+        source, files = files_needed(
+            destination,
+            arguments.database,
+            point=parse_point(arguments.point),
+            signing_key=signing,
+            allow_unproven=arguments.allow_unproven,
+        )
+        ask_for(arguments, source.destination, [file.key for file in files])
     return plan_restore(
         destination,
         arguments.database,
@@ -120,7 +132,7 @@ def _plan(
         mode=arguments.mode,
         point=parse_point(arguments.point),
         key=key,
-        signing_key=clients.signing_key(arguments),
+        signing_key=signing,
         options=RestoreOptions(
             disable_ongoing_tasks=not arguments.enable_ongoing_tasks,
             skip_indexes=arguments.skip_indexes,

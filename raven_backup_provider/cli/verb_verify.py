@@ -12,6 +12,7 @@ from raven_backup_provider.cli import arguments as shared
 from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode
 from raven_backup_provider.cli.output import file_progress, print_json
+from raven_backup_provider.cli.retrieving import ask_for
 from raven_backup_provider.cli.stopping import run_stoppable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chain", action="append", default=[], metavar="FOLDER", help="only this backup folder; may be repeated"
     )
+    shared.add_retrieval(parser)
     shared.add_key(parser, "For encrypted files.", several=True)
     shared.add_signing_key(parser)
 
@@ -53,16 +55,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace, cancellation: Cancellation) -> VerifyReport:
-    from raven_backup_provider.jobs.verify import Sample, Selection, verify
+    from raven_backup_provider.jobs.verify import Sample, Selection, files_to_read, verify
 
+    destination = clients.open_destination(arguments)
+    signing = clients.signing_key(arguments)
+    selection = Selection.NEWEST if arguments.newest else Selection.ALL
+    sample = Sample.parse(arguments.sample) if arguments.sample else None
+    if arguments.retrieve is not None:
+        found = files_to_read(
+            destination,
+            arguments.database,
+            signing_key=signing,
+            selection=selection,
+            sample=sample,
+            chains=arguments.chain,
+        )
+        for source in {id(source.destination): source.destination for source, _ in found}.values():
+            ask_for(arguments, source, [key for one, key in found if one.destination is source])
     return verify(
-        clients.open_destination(arguments),
+        destination,
         arguments.database,
         keys=clients.encryption_keys(arguments),
-        signing_key=clients.signing_key(arguments),
+        signing_key=signing,
         deep=not arguments.shallow,
-        selection=Selection.NEWEST if arguments.newest else Selection.ALL,
-        sample=Sample.parse(arguments.sample) if arguments.sample else None,
+        selection=selection,
+        sample=sample,
         chains=arguments.chain,
         on_progress=None if arguments.quiet else file_progress("Reading"),
         cancel=cancellation.event,

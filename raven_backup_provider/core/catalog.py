@@ -6,18 +6,22 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
-from collections import defaultdict
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
+from raven_backup_provider.core.chain_listing import FolderListing, group_files
+from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
-from raven_backup_provider.core.errors import ManifestError
+from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError, MissingRightError
 from raven_backup_provider.core.manifest import Manifest
+from raven_backup_provider.core.manifest_pack import ManifestReader, ReadManifest, read_pack
 from raven_backup_provider.core.model import Engine, StoredFile
 from raven_backup_provider.core.names import (
-    IN_PROGRESS_SUFFIX,
     backup_name_of_manifest,
     database_folder,
     manifest_name,
@@ -82,12 +86,20 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All chains of one database at one destination, oldest first by the start of their full (UTC)."""
+    """All chains of one database at one destination, oldest first by the start of their full (UTC).
+
+    :param leftovers: backup files of folders whose deletion was interrupted; never restore points.
+    :param marked: backup folders with small files of ours beside the backups (core/chain_marks.py).
+    :param unreadable: why no manifest could be read, where that was tolerated; then no chain has proven points.
+    """
 
     folder: str
     chains: tuple[Chain, ...]
     in_progress: tuple[StoredFile, ...] = ()
     foreign: tuple[StoredFile, ...] = ()
+    leftovers: tuple[StoredFile, ...] = ()
+    marked: tuple[FolderListing, ...] = ()
+    unreadable: str | None = None
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -114,33 +126,90 @@ class Catalog:
 
 
 def find_database_folder(destination: Destination, database: str) -> str | None:
-    """The folder of ``database`` at the destination, ignoring letter case as RavenDB does; None if there is none."""
+    """The folder of ``database`` at the destination, ignoring letter case as RavenDB does, and the form in which a file server
+    writes composed letters; None if there is none."""
     wanted = database_folder(database)
     folders = destination.list_folders("")
     if wanted in folders:
         return wanted
-    return next((name for name in folders if name.casefold() == wanted.casefold()), None)
+    # Not casefold(): to RavenDB "ſhop" and "shop" are two databases, and two databases must never share a folder.
+    return next((name for name in folders if _same_name(name) == _same_name(wanted)), None)
 
 
-def read_catalog(destination: Destination, folder: str, signing_key: bytes | None = None) -> Catalog:
-    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder)."""
-    by_folder: dict[str, list[StoredFile]] = defaultdict(list)
-    in_progress: list[StoredFile] = []
-    foreign: list[StoredFile] = []
-    for stored in destination.list_files(folder):
-        parent, _, name = stored.key.rpartition("/")
-        if name.endswith(IN_PROGRESS_SUFFIX):
-            in_progress.append(stored)
-        elif parse_folder_name(parent.rpartition("/")[2]) is None or not _is_ours(name):
-            foreign.append(stored)
-        else:
-            by_folder[parent].append(stored)
-    chains = [_read_chain(destination, parent, files, signing_key) for parent, files in by_folder.items()]
-    return Catalog(folder, tuple(sorted(chains, key=_chain_order)), tuple(in_progress), tuple(foreign))
+def _same_name(folder: str) -> str:
+    # Some file systems give names back decomposed.
+    return database_key(unicodedata.normalize("NFC", folder))
 
 
-def _is_ours(name: str) -> bool:
-    return parse_file_name(backup_name_of_manifest(name) or name) is not None
+def read_catalog(
+    destination: Destination,
+    folder: str,
+    signing_key: bytes | None = None,
+    *,
+    packed: bool = True,
+    may_be_unreadable: bool = False,
+) -> Catalog:
+    """Read all manifests below ``folder`` (a key; "" where the destination's root is itself one database's folder).
+
+    :param packed: take manifests of chains that have not changed out of the copy that prune writes; the newest chain's
+        are always read themselves.
+    :param may_be_unreadable: where the credentials may write but not read, give a catalogue without proven points that
+        says so. Only for who writes a full backup all the same; to everybody else it would look like an empty place.
+    :raises MissingRightError: manifests may not be read.
+    """
+    listing = group_files(folder, destination.list_files(folder))
+    real = {one.folder: one for one in listing.folders if one.backups or one.manifests}
+    unreadable: str | None = None
+    try:
+        reader = ManifestReader(destination, read_pack(destination, listing) if packed else {})
+        chains = read_chains(real.values(), reader, signing_key)
+    except MissingRightError as error:
+        if not may_be_unreadable:
+            raise
+        unreadable = str(error)
+        chains = sorted((Chain(f.folder, (), (unreadable,), f.backups) for f in real.values()), key=_chain_order)
+    left = [c for c in chains if not c.points and real[c.folder].marks_of(MarkKind.DELETING)]
+    return Catalog(
+        folder,
+        tuple(c for c in chains if c not in left),
+        listing.in_progress,
+        listing.foreign,
+        tuple(stored for c in left for stored in real[c.folder].backups),
+        tuple(f for f in listing.folders if f.marks),
+        unreadable,
+    )
+
+
+def read_chains(
+    listings: Iterable[FolderListing], reader: ManifestReader, signing_key: bytes | None = None
+) -> list[Chain]:
+    """Read these backup folders; oldest first.
+
+    Out of the pack come only chains that are whole there, and none that anything is built on: the newest ones are read
+    themselves.
+    """
+    folders = {listing.folder: listing for listing in listings}
+    chains = {key: read_chain(one, reader, signing_key, packed=reader.knows(one)) for key, one in folders.items()}
+    certain = {key for key, one in folders.items() if not reader.knows(one)}
+    for key, chain in chains.items():
+        if chain.problems and key not in certain:
+            chains[key] = read_chain(folders[key], reader, signing_key)
+            certain.add(key)
+    while True:
+        ordered = sorted(chains.values(), key=_chain_order)
+        doubtful = _newest(ordered) - certain
+        if not doubtful:
+            return ordered
+        chains |= {key: read_chain(folders[key], reader, signing_key) for key in doubtful}
+        certain |= doubtful
+
+
+def _newest(ordered: Sequence[Chain]) -> set[str]:
+    """The chain that would be continued, the newest complete one, and the one with the newest point."""
+    whole = [c for c in ordered if c.is_complete]
+    continued = Catalog("", tuple(ordered)).newest_chain
+    latest = max(whole, key=lambda c: c.points[-1].manifest.started, default=None)
+    return {c.folder for c in (continued, latest, *whole[-1:]) if c is not None}
 
 
 def _chain_order(chain: Chain) -> tuple[str, str]:
@@ -149,16 +218,18 @@ def _chain_order(chain: Chain) -> tuple[str, str]:
     return (started or chain.folder.rpartition("/")[2][:19], chain.folder)
 
 
-def _read_chain(destination: Destination, folder: str, files: list[StoredFile], signing_key: bytes | None) -> Chain:
-    stored = {f.key: f for f in files if backup_name_of_manifest(f.key.rpartition("/")[2]) is None}
+def read_chain(
+    listing: FolderListing, reader: ManifestReader, signing_key: bytes | None = None, *, packed: bool = False
+) -> Chain:
+    """Read the manifests of one backup folder."""
+    stored = {f.key: f for f in listing.backups}
+    read = reader.of(listing, packed=packed)
     points: list[RestorePoint] = []
     problems: list[str] = []
-    for file in files:
+    for file in listing.manifests:
         parent, _, name = file.key.rpartition("/")
-        backup = backup_name_of_manifest(name)
-        if backup is None:
-            continue
-        point = _read_point(destination, f"{parent}/{backup}", file, stored, signing_key, problems)
+        key = f"{parent}/{backup_name_of_manifest(name)}"
+        point = _read_point(read, key, file, stored, signing_key, problems)
         if point is not None:
             points.append(point)
     points.sort(key=lambda p: restore_order_key(p.key.rpartition("/")[2]))
@@ -175,11 +246,11 @@ def _read_chain(destination: Destination, folder: str, files: list[StoredFile], 
             for f in unproven
             if restore_order_key(f.key.rpartition("/")[2]) < last
         ]
-    return Chain(folder, tuple(whole), tuple(problems), unproven)
+    return Chain(listing.folder, tuple(whole), tuple(problems), unproven)
 
 
 def _read_point(
-    destination: Destination,
+    read: ReadManifest,
     key: str,
     manifest_file: StoredFile,
     stored: dict[str, StoredFile],
@@ -190,10 +261,9 @@ def _read_point(
         problems.append(f"{manifest_file.key} is {manifest_file.size} bytes; a manifest never is. It was not read.")
         return None
     try:
-        with destination.open_read(manifest_file.key) as source:
-            manifest = manifests.load(
-                source.read(manifests.MAX_SIZE + 1), name=manifest_file.key, signing_key=signing_key
-            )
+        manifest = manifests.load(read(manifest_file), name=manifest_file.key, signing_key=signing_key)
+    except FileMissingAtDestinationError:
+        return None  # deleted since the listing, or the listing is behind: the file is unproven
     except ManifestError as error:
         problems.append(str(error))
         return None

@@ -7,7 +7,7 @@ decision with its reason in words. Owns the rules of design section 6; facts beh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from raven_backup_provider.core.catalog import Chain
 from raven_backup_provider.core.compare_exchange import needs_care
@@ -22,6 +22,8 @@ from raven_backup_provider.core.model import (
 )
 
 _NO_CHAIN = "there is no chain yet"
+#: A worker's clock may be this much behind the scheduler's that started it: the full of 02:00 may say 01:59:30.
+CLOCK_TOLERANCE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,8 @@ def _limit_reason(chain: Chain, limits: ChainLimits, now: datetime) -> str | Non
         return f"the chain's full is {age / 3600:.1f} hours old, the limit is {limits.max_age_seconds / 3600:.1f}"
     if age < 0 and limits.max_age_seconds is not None:
         return "the clock went back behind the chain's full, so its age cannot be told"
+    if limits.full_due is not None and chain.points[0].manifest.started < limits.full_due - CLOCK_TOLERANCE:
+        return f"a full backup has been due since {limits.full_due.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     return None
 
 

@@ -22,13 +22,14 @@ def whole_part(manifests: Sequence[Manifest]) -> tuple[int, list[str]]:
     if full.kind is not BackupKind.FULL:
         return 0, [f"{full.file.name} is an incremental backup, but the full backup it builds on is not there."]
     for count in range(1, len(manifests)):
-        problems = _link_problems(manifests[count - 1], manifests[count], full)
+        problems = link_problems(manifests[count - 1], manifests[count], full)
         if problems:
             return count, problems
     return len(manifests), []
 
 
-def _link_problems(previous: Manifest, current: Manifest, full: Manifest) -> list[str]:
+def link_problems(previous: Manifest, current: Manifest, full: Manifest) -> list[str]:
+    """Why ``current`` does not continue ``previous`` in the chain of ``full``; empty if it does."""
     name = current.file.name
     if current.kind is BackupKind.FULL:
         return [f"{name} is a second full backup in the folder of {full.file.name}."]

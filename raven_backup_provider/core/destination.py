@@ -19,7 +19,9 @@ from raven_backup_provider.core.model import FileDigest, StoredFile
 
 
 class Writer(Protocol):
-    """One file being written. Leaving the ``with`` block without :meth:`commit` removes what was written."""
+    """One file being written. Leaving the ``with`` block without :meth:`commit` removes what was written, but for a copy
+    (``expected`` was given) that an error broke off which may be gone later: that is kept, for the next try to go on from.
+    """
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises DestinationFullError or another DestinationError."""
@@ -137,6 +139,14 @@ class Archiving(Protocol):
         :returns: a sentence for the log: which tier, and how long it is known to take.
         :raises ConfigurationError: the store has no such tier; the message lists those it has.
         """
+
+
+@runtime_checkable
+class ShowsPartial(Protocol):
+    """A destination that can show what is being written, or was left by a killed writer."""
+
+    def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """Partial files below ``prefix``, which :meth:`Destination.list_files` passes over."""
 
 
 @runtime_checkable

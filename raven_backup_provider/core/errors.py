@@ -97,6 +97,10 @@ class LicenceError(ServerError):
         super().__init__(message)
 
 
+class BackupTaskNotFoundError(ServerError):
+    """RavenDB has no backup task of that name; the message lists those there are."""
+
+
 class ConflictError(ServerError):
     """The server refused because of a concurrent change (409) or because the name is taken."""
 
@@ -149,6 +153,10 @@ class BrokenChainError(CorruptBackupError):
     """Files of a chain are missing, swapped or do not continue each other."""
 
 
+class CopiesDifferError(RavenBackupError):
+    """Destinations do not hold what they should; the message lists what is missing or damaged where."""
+
+
 class RestorePointNotFoundError(RavenBackupError):
     """Nothing restorable is there; the message lists what is."""
 
@@ -159,6 +167,27 @@ class RestoreRefusedError(RavenBackupError):
 
 class RestoreOutcomeUnknownError(RavenBackupError):
     """Whether a restore was carried out cannot be proven; it is never repeated blindly."""
+
+
+class MassDeletionError(RavenBackupError):
+    """A retention plan would delete a larger share of a database's chains than its policy allows; a human must confirm."""
+
+
+# --- server-wide backup -------------------------------------------------------------------------------------------
+
+
+class InventoryError(RavenBackupError):
+    """A server's inventory of databases cannot be read or written."""
+
+    retryable = True
+
+
+class DiscoveryRefusedError(RavenBackupError):
+    """A listing of databases that looks like a mistake; the inventory stays as it is until a human confirms."""
+
+
+class OverdueError(RavenBackupError):
+    """Backups or the inventory are older than they may be."""
 
 
 # --- destinations -------------------------------------------------------------------------------------------------
@@ -178,6 +207,17 @@ class DestinationAccessError(DestinationError):
     """The destination does not exist or may not be read or written with these rights."""
 
     retryable = False
+
+
+class MissingRightError(DestinationAccessError):
+    """The credentials lack one right at the destination.
+
+    :param right: its name as the store's policies spell it, such as ``s3:DeleteObject``.
+    """
+
+    def __init__(self, message: str, right: str) -> None:
+        self.right = right
+        super().__init__(message)
 
 
 class FileExistsAtDestinationError(DestinationError):
@@ -203,6 +243,41 @@ class ArchivedFileError(DestinationError):
     :class:`~raven_backup_provider.core.destination.Archiving`). The message says which tier and how long."""
 
     retryable = False
+
+
+class RetrievalRunningError(ArchivedFileError):
+    """The file's retrieval was asked for and is not finished; later the same call succeeds."""
+
+    retryable = True
+
+
+class SourceFailedError(RavenBackupError):
+    """A file could not be read from one place, or is something else there than its manifest says; take another copy.
+
+    :param cause: what was found there: :class:`CorruptBackupError`, :class:`ArchivedFileError` or what the place said.
+    """
+
+    def __init__(self, cause: RavenBackupError) -> None:
+        self.cause = cause
+        super().__init__(str(cause))
+
+
+class SourceBrokeOffError(SourceFailedError):
+    """The source failed in a way that may be gone later, so what was written so far is worth keeping."""
+
+    retryable = True
+
+
+class NoGoodCopyError(RavenBackupError):
+    """No place could give a file whole; what it was wanted for was not changed.
+
+    :param causes: (identity of the place, what was found there).
+    """
+
+    def __init__(self, file: str, causes: Sequence[tuple[str, RavenBackupError]]) -> None:
+        self.causes = tuple(causes)
+        told = " ".join(str(cause) for _, cause in self.causes) or "No source has it."
+        super().__init__(f"{file} could not be copied: {told}")
 
 
 class ProtectedFileError(DestinationAccessError):

@@ -6,8 +6,6 @@ oversized documents are refused: a manifest that cannot be read is never taken f
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
@@ -16,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from raven_backup_provider.core.errors import ManifestError
 from raven_backup_provider.core.model import BackupKind, BackupType, Compression, Engine, FileDigest
+from raven_backup_provider.core.signing import is_signed, signed
 
 FORMAT_VERSION = 1
 #: Bytes. Far above any real manifest; a larger file is not one of ours and is not read into memory.
@@ -36,11 +35,13 @@ def _utc(value: datetime) -> datetime:
 UtcTime = Annotated[datetime, AfterValidator(_utc)]
 
 
-class _Part(BaseModel):
+class StrictPart(BaseModel):
+    """A document of ours: read strictly, never changed."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_enum_values=False)
 
 
-class FileEntry(_Part):
+class FileEntry(StrictPart):
     """The backup file itself."""
 
     name: FilePart
@@ -53,7 +54,7 @@ class FileEntry(_Part):
         return FileDigest(self.size, self.sha256)
 
 
-class DatabaseEntry(_Part):
+class DatabaseEntry(StrictPart):
     """The database the file was taken from, as it was on one node."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -64,7 +65,7 @@ class DatabaseEntry(_Part):
     encrypted: bool = False
 
 
-class RangeEntry(_Part):
+class RangeEntry(StrictPart):
     """What the file covers. Etags are the node's; ``start_etag`` is inclusive, the next file starts at ``end_etag`` + 1."""
 
     start_etag: Etag
@@ -74,14 +75,14 @@ class RangeEntry(_Part):
     change_vector: str
 
 
-class PreviousEntry(_Part):
+class PreviousEntry(StrictPart):
     """The file this one continues: the link of the hash chain."""
 
     name: FilePart
     sha256: Sha256
 
 
-class GuardEntry(_Part):
+class GuardEntry(StrictPart):
     """The tombstone guard that stood while the file was made."""
 
     task_id: int
@@ -89,21 +90,21 @@ class GuardEntry(_Part):
     held_etag: Etag
 
 
-class EncryptionEntry(_Part):
+class EncryptionEntry(StrictPart):
     """How the file is encrypted; the key id is a fingerprint, never a key."""
 
     scheme: Literal["xchacha20poly1305-secretstream", "ravendb-snapshot"]
     key_id: str
 
 
-class CompareExchangeEntry(_Part):
+class CompareExchangeEntry(StrictPart):
     """Fingerprints of the compare-exchange keys known at this point, kept only where RavenDB (5.4) purges the tombstones
     of deleted keys although a guard stands; see core/compare_exchange.py."""
 
     fingerprints: tuple[str, ...]
 
 
-class Manifest(_Part):
+class Manifest(StrictPart):
     """One backup file and everything needed to judge, continue and restore it."""
 
     format: Literal[1] = 1
@@ -132,7 +133,7 @@ def dump(manifest: Manifest, signing_key: bytes | None = None) -> bytes:
     """The manifest as UTF-8 JSON, keys sorted; with ``signing_key`` an HMAC-SHA256 over the rest is added."""
     document = manifest.model_dump(mode="json")
     if signing_key is not None:
-        document["signature"] = _signature(document, signing_key)
+        document = signed(document, signing_key)
     return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8")
 
 
@@ -144,10 +145,9 @@ def load(data: bytes, *, name: str, signing_key: bytes | None = None) -> Manifes
     :raises ManifestError: unreadable, too large, unknown version, or not signed with the key.
     """
     document = _parse(data, name)
+    genuine = signing_key is None or is_signed(document, signing_key)
     signature = document.pop("signature", None)
-    if signing_key is not None and not (
-        isinstance(signature, str) and hmac.compare_digest(signature, _signature(document, signing_key))
-    ):
+    if not genuine:
         state = "is not signed" if signature is None else "carries a signature that does not match"
         raise ManifestError(
             f"Manifest {name} {state}: it was changed or written with another signing key. Do not restore from it "
@@ -178,8 +178,3 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
             "Install a newer raven-backup-provider to use this backup, or restore the file with RavenDB itself."
         )
     return document
-
-
-def _signature(document: dict[str, Any], signing_key: bytes) -> str:
-    canonical = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
-    return hmac.new(signing_key, canonical, hashlib.sha256).hexdigest()

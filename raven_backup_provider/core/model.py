@@ -118,10 +118,12 @@ class ChainLimits:
 
     :param max_length: files in one chain, its full included.
     :param max_age_seconds: age of the chain's full in seconds.
+    :param full_due: a schedule called for a full at this time (aware), so a chain whose full is older is closed.
     """
 
     max_length: int | None = None
     max_age_seconds: float | None = None
+    full_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import BinaryIO
 
 from raven_backup_provider.core.encryption import EncryptionKey
-from raven_backup_provider.core.errors import CorruptBackupError, EncryptionKeyError
+from raven_backup_provider.core.errors import ArchivedFileError, CorruptBackupError, EncryptionKeyError
 from raven_backup_provider.core.export_reader import ExportSummary, summarize
 from raven_backup_provider.core.layers import EndCheck, StreamDecoder
 from raven_backup_provider.core.model import Compression, FileDigest
@@ -30,6 +30,7 @@ class Problem(str, Enum):
     """What is wrong with a file."""
 
     UNREADABLE = "unreadable"
+    ARCHIVED = "archived"
     SIZE = "wrong size"
     HASH = "wrong SHA-256"
     KEY = "no matching key"
@@ -85,7 +86,7 @@ class FileReport:
     @property
     def readable(self) -> bool:
         """Whether the bytes were read to their end, so that ``digest`` is that of the file."""
-        return all(finding.problem is not Problem.UNREADABLE for finding in self.findings)
+        return all(finding.problem not in (Problem.UNREADABLE, Problem.ARCHIVED) for finding in self.findings)
 
 
 def read_file(
@@ -126,7 +127,8 @@ def read_file(
     if reading.failure is not None:
         # A stream that broke off looks cut; but nothing is known of the content then.
         findings = [finding for finding in findings if finding.problem is not Problem.DAMAGED]
-        findings.append(Finding(name, Problem.UNREADABLE, reading.failure))
+        problem = Problem.ARCHIVED if reading.archived else Problem.UNREADABLE
+        findings.append(Finding(name, problem, reading.failure))
     if content.summary is not None and content.summary.changed_attachments:
         where = ", ".join(str(offset) for offset in content.summary.changed_attachments[:10])
         detail = f"the content of attachments is not what their hashes say (decoded bytes {where})."
@@ -172,6 +174,8 @@ class _Reading:
         self._size = 0
         self.failure: str | None = None
         """Why reading stopped before the end."""
+        self.archived = False
+        """It stopped because the file must be retrieved from an archive first; nothing is wrong with it."""
         self._rest = self._read()
 
     def chunks(self) -> Iterator[bytes]:
@@ -195,6 +199,9 @@ class _Reading:
                 try:
                     file = file or self._open_read()
                     chunk = file.read(CHUNK)
+                except ArchivedFileError as error:
+                    self.archived, self.failure = True, str(error)
+                    return
                 except Exception as error:  # whatever a store's client raises is a finding about this file
                     self.failure = f"reading stopped at byte {self._size}: {str(error) or type(error).__name__}"
                     return

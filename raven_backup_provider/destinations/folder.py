@@ -7,11 +7,14 @@ a power cut at any moment leaves a whole file, or none and a leftover that :meth
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +26,10 @@ from raven_backup_provider.core.errors import (
     FileMissingAtDestinationError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
-from raven_backup_provider.destinations import folder_publish
+from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
+from raven_backup_provider.destinations import folder_mounts, folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
+from raven_backup_provider.destinations.folder_file import open_file
 from raven_backup_provider.destinations.folder_lock import hold_folder
 from raven_backup_provider.destinations.folder_writer import FolderWriter
 from raven_backup_provider.destinations.keys import check_key, check_prefix
@@ -37,6 +42,9 @@ from raven_backup_provider.destinations.partial_names import (
 
 log = logging.getLogger(__name__)
 
+_CHECK = b"raven-backup checks that this folder can be written\n"
+_LINK = "%s is a symbolic link and is passed over: backups are looked for in real folders only"
+
 
 class FolderDestination:
     """Chains in a folder that this machine can reach by a path.
@@ -45,6 +53,8 @@ class FolderDestination:
     :param server_path: the same folder as the RavenDB server sees it, if the server is to read or write here.
     :param create: make ``root`` if it is missing. Off, because below the mount point of a network path that is not mounted
         it would quietly fill the local disk.
+    :param require_mount: refuse the folder unless something is mounted there or above, so that a network path that is not
+        mounted is noticed although its mount point exists. What /etc/fstab mounts is looked after in any case.
     :param file_mode: rights of new files; folders get the matching right to enter. Backups hold secrets, so by default
         nobody but the owner may read them, with ``server_path`` also the group.
     """
@@ -55,6 +65,7 @@ class FolderDestination:
         *,
         server_path: str | None = None,
         create: bool = False,
+        require_mount: bool = False,
         file_mode: int | None = None,
     ) -> None:
         path = Path(root).expanduser()
@@ -66,6 +77,7 @@ class FolderDestination:
         self._server_path = server_path
         self._file_mode = file_mode if file_mode is not None else (0o640 if server_path else 0o600)
         self._create = create
+        self._require_mount = require_mount
 
     def __repr__(self) -> str:
         return f"FolderDestination({str(self._root)!r})"
@@ -109,7 +121,11 @@ class FolderDestination:
         return path
 
     def _need_root(self) -> None:
-        if self._root.is_dir():
+        found = self._root_problem()
+        if found is None:
+            missing = folder_mounts.missing_mount(self._root, required=self._require_mount)
+            if missing is not None:
+                raise DestinationAccessError(f"The backup folder {self._root} is not the one it should be: {missing}")
             return
         if self._create:
             try:
@@ -117,11 +133,19 @@ class FolderDestination:
             except OSError as error:
                 raise error_of(error, f"cannot make {self.identity}", self._root) from error
             return
-        found = "is not a folder" if self._root.exists() else "does not exist on this machine"
         raise DestinationAccessError(
             f"The backup folder {self._root} {found}. Mount it or make it with `mkdir -p {self._root}`; it is not made "
             "by itself, since an unmounted network path would then fill the local disk (create=True allows it)."
         )
+
+    def _root_problem(self) -> str | None:
+        """What is there instead of a folder; None if it is one."""
+        try:
+            return None if stat.S_ISDIR(os.stat(self._root).st_mode) else "is not a folder"
+        except (FileNotFoundError, NotADirectoryError):
+            return "does not exist on this machine"
+        except OSError as error:  # a server that is down, a stale handle: nobody knows what is there
+            raise error_of(error, f"cannot look at {self.identity}", self._root) from error
 
     @property
     def _folder_mode(self) -> int:
@@ -134,7 +158,7 @@ class FolderDestination:
         path = self._path(published_key(key))
         if self.stat(key) is not None:
             raise exists_error(key, self.identity)
-        return FolderWriter(self.identity, key, path, file_mode=self._file_mode, folder_mode=self._folder_mode)
+        return self._writer(key, path, expected)
 
     def put(self, key: str, data: bytes, *, replace: bool = False) -> StoredFile:
         self._need_root()
@@ -142,23 +166,25 @@ class FolderDestination:
         if not replace and self.stat(key) is not None:
             raise exists_error(key, self.identity)
         digest = FileDigest(len(data), folder_publish.sha256(data))
-        with FolderWriter(self.identity, key, path, file_mode=self._file_mode, folder_mode=self._folder_mode) as writer:
+        with self._writer(key, path) as writer:
             writer.write(data)
             return writer.commit(digest, replace=replace)
+
+    def _writer(self, key: str, path: Path, expected: FileDigest | None = None) -> FolderWriter:
+        rights = {"file_mode": self._file_mode, "folder_mode": self._folder_mode}
+        return FolderWriter(self.identity, key, path, expected=expected, **rights)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
     def open_read(self, key: str, offset: int = 0) -> BinaryIO:
         path = self._path(check_key(key))
         try:
-            file = open(path, "rb")  # noqa: SIM115 - handed to the caller
-            file.seek(offset)
+            return open_file(path, offset, f"cannot read '{key}' in {self.identity}")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             self._need_root()
             raise FileMissingAtDestinationError(f"There is no file '{key}' in {self.identity}.") from error
         except OSError as error:
             raise error_of(error, f"cannot read '{key}' in {self.identity}", path) from error
-        return file
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(check_key(key))
@@ -171,7 +197,7 @@ class FolderDestination:
             return None
         except OSError as error:
             raise error_of(error, f"cannot look at '{key}' in {self.identity}", path) from error
-        return stored_file(key, found) if path.is_file() else None
+        return stored_file(key, found) if stat.S_ISREG(found.st_mode) else None
 
     def list_files(self, prefix: str = "") -> Iterator[StoredFile]:
         prefix = check_prefix(prefix)
@@ -180,41 +206,40 @@ class FolderDestination:
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[StoredFile]:
         # "/" behind folders puts "a.b" before "a/x", the order of whole keys.
-        entries = sorted(self._scan(folder), key=lambda entry: entry.name + "/" * _is_folder(entry))
-        for entry in entries:
-            key = f"{prefix}/{entry.name}" if prefix else entry.name
-            if _is_folder(entry):
-                yield from self._walk(folder / entry.name, key)
-                continue
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # removed since the scan
-            except OSError as error:
-                raise error_of(error, f"cannot look at '{key}' in {self.identity}", Path(entry.path)) from error
-            yield stored_file(key, found)
+        for name, found in sorted(self._scan(folder), key=lambda entry: entry[0] + "/" * (entry[1] is None)):
+            key = f"{prefix}/{name}" if prefix else name
+            if found is None:
+                yield from self._walk(folder / name, key)
+            else:
+                yield stored_file(key, found)
 
-    def _scan(self, folder: Path) -> list[os.DirEntry[str]]:
-        """Published files and folders; symbolic links are passed over, for what they point to is not ours to keep."""
+    def _scan(self, folder: Path) -> list[tuple[str, os.stat_result | None]]:
+        """Published files with their status, and folders (None). Symbolic links are passed over, for what they point to is not
+        ours to keep."""
+        found: list[tuple[str, os.stat_result | None]] = []
         try:
             with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not is_hidden(entry.name)]
+                for entry in entries:
+                    if is_hidden(entry.name):
+                        continue
+                    if entry.is_symlink():
+                        log.warning(_LINK, entry.path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        found.append((entry.name, None))
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):  # removed since
+                            found.append((entry.name, entry.stat(follow_symlinks=False)))
         except (FileNotFoundError, NotADirectoryError):
             self._need_root()
             return []
         except OSError as error:
             raise error_of(error, f"cannot list {folder}", folder) from error
-        for entry in found:
-            if entry.is_symlink():
-                log.warning(
-                    "%s is a symbolic link and is passed over: backups are looked for in real folders only", entry.path
-                )
-        return [entry for entry in found if _is_folder(entry) or entry.is_file(follow_symlinks=False)]
+        return found
 
     def list_folders(self, prefix: str = "") -> list[str]:
         prefix = check_prefix(prefix)
         self._need_root()
-        return sorted(entry.name for entry in self._scan(self._path(prefix)) if _is_folder(entry))
+        return sorted(name for name, found in self._scan(self._path(prefix)) if found is None)
 
     # --- removing -----------------------------------------------------------------------------------------------
 
@@ -246,7 +271,7 @@ class FolderDestination:
         self._need_root()
         top = self._path(prefix)
         swept: list[str] = []
-        for folder, _folders, names in os.walk(top, topdown=False):
+        for folder, _folders, names in os.walk(top, topdown=False, onerror=self._could_not_look):
             for name in sorted(names):
                 if not is_ours_in_progress(name):
                     continue
@@ -254,11 +279,32 @@ class FolderDestination:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
+                    if error.errno in (errno.EBUSY, errno.ETXTBSY):  # a server that still waits for its dead client
+                        log.warning("The leftover %s is held open by somebody and stays for now.", path)
+                        continue
                     raise error_of(error, f"cannot remove the leftover {path}", path) from error
                 swept.append(path.relative_to(self._root).as_posix())
             if Path(folder) != top:
                 self._remove_empty(Path(folder))
         return sorted(swept)
+
+    def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """``*.in-progress`` below the folder: ours, and those of a RavenDB server that writes here itself."""
+        self._need_root()
+        for folder, _folders, names in os.walk(self._path(check_prefix(prefix)), onerror=self._could_not_look):
+            for name in sorted(names):
+                path = Path(folder, name)
+                if not name.endswith(IN_PROGRESS_SUFFIX):
+                    continue
+                try:
+                    yield stored_file(path.relative_to(self._root).as_posix(), path.lstat())
+                except FileNotFoundError:
+                    continue  # it got its final name meanwhile
+
+    def _could_not_look(self, error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            path = Path(error.filename or self._root)
+            raise error_of(error, f"cannot look for leftovers in {self.identity}", path) from error
 
     # --- the place ----------------------------------------------------------------------------------------------
 
@@ -275,12 +321,15 @@ class FolderDestination:
 
     def check_writable(self) -> None:
         self._need_root()
-        key = f"check-{os.getpid()}"
-        with FolderWriter(
-            self.identity, key, self._root / key, file_mode=self._file_mode, folder_mode=self._folder_mode
-        ) as writer:
-            writer.write(b"raven-backup checks that this folder can be written\n")
-            writer.flush()
+        path = self._root / f".raven-backup-check-{os.getpid()}-{secrets.token_hex(4)}"
+        with self._writer(path.name, path) as writer:
+            writer.write(_CHECK)
+            # Published, too: links and renames can be refused where writing is not.
+            writer.commit(FileDigest(len(_CHECK), folder_publish.sha256(_CHECK)))
+            try:
+                path.unlink()
+            except OSError as error:
+                raise error_of(error, f"cannot remove a file from {self.identity}", path) from error
 
     def free_bytes(self) -> int | None:
         self._need_root()
@@ -292,11 +341,11 @@ class FolderDestination:
 
 def stored_file(key: str, found: os.stat_result) -> StoredFile:
     """What a file's status says, in the words of the contract."""
-    return StoredFile(key, found.st_size, datetime.fromtimestamp(found.st_mtime, timezone.utc))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False)
+    try:
+        modified = datetime.fromtimestamp(found.st_mtime, timezone.utc)
+    except (ValueError, OverflowError, OSError):  # a file server with a clock of its own
+        modified = None
+    return StoredFile(key, found.st_size, modified)
 
 
 __all__ = ["DestinationError", "FolderDestination"]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 from raven_backup_provider.core.errors import DestinationAccessError, LockedError
-from raven_backup_provider.destinations import folder_publish
+from raven_backup_provider.destinations import folder_mounts, folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = ".raven-backup.lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -39,14 +43,38 @@ def hold_folder(
         fd = _acquire(path, what, folder_mode, file_mode)
     except OSError as error:
         raise error_of(error, f"cannot lock {what}", path) from error
+    _warn_of_local_locks(folder, what)
     try:
         yield
     finally:
-        # Removed while still held: whoever waits for it notices that the file it holds has no name any more (_acquire).
+        _release(fd, path)
+        on_release(folder)
+
+
+def _release(fd: int, path: Path) -> None:
+    """Remove the lock file while it is still held: whoever waits for it notices that the file it holds has no name any more
+    (:func:`_acquire`)."""
+    removed = False
+    with suppress(OSError):
+        path.unlink()
+        removed = True
+    with suppress(OSError):
+        os.close(fd)
+    if not removed:
+        # SMB removes no open file. If another has opened it meanwhile, it is refused again, as it should be.
         with suppress(OSError):
             path.unlink()
-        os.close(fd)
-        on_release(folder)
+
+
+@lru_cache(maxsize=64)
+def _warn_of_local_locks(folder: Path, what: str) -> None:
+    reason = folder_mounts.lock_warning(folder)
+    if reason is not None:
+        log.warning(
+            "The right to write to %s may hold on this machine only, because %s: let only one machine write there.",
+            what,
+            reason,
+        )
 
 
 def _acquire(path: Path, what: str, folder_mode: int, file_mode: int) -> int:
@@ -71,10 +99,9 @@ def _acquire(path: Path, what: str, folder_mode: int, file_mode: int) -> int:
 def _flock(fd: int, path: Path, what: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 500, 0).decode(errors="replace").strip() or "a process that has not signed yet"
+    except (BlockingIOError, PermissionError):  # SMB says "permission denied" where others say "would block"
         raise LockedError(
-            f"Another run works on {what}: {holder}. Wait for it or stop it; the lock ends with that process "
+            f"Another run works on {what}: {_holder(fd)}. Wait for it or stop it; the lock ends with that process "
             f"({path.name} itself need not be removed)."
         ) from None
     except OSError as error:
@@ -86,11 +113,24 @@ def _flock(fd: int, path: Path, what: str) -> None:
         ) from error
 
 
+def _holder(fd: int) -> str:
+    try:  # where locks are mandatory, what is locked cannot be read
+        text = os.pread(fd, 500, 0).decode(errors="replace").strip()
+    except OSError:
+        text = ""
+    return text or "a process that has not signed yet"
+
+
 def _still_named(fd: int, path: Path) -> bool:
+    """Whether the name still means the locked file. Opened, not only looked at: a network client then asks the server."""
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
+        other = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    try:
+        return os.path.samestat(os.fstat(fd), os.fstat(other))
+    finally:
+        os.close(other)
 
 
 def _sign(fd: int) -> None:

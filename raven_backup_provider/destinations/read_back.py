@@ -22,7 +22,7 @@ class ReadBack:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._written = self._read = 0
-        self._ended = False
+        self._ended = self._abandoned = False
         self._failure: OSError | None = None
         self._digest = hashlib.sha256()
         self._news = threading.Condition()
@@ -36,18 +36,27 @@ class ReadBack:
             if self._written - self._read >= _STRIDE:
                 self._news.notify()
 
+    def check(self) -> None:
+        """Raise what was met while following, so that a failed disk is noticed long before the file's end."""
+        if self._failure is not None:
+            raise self._failure
+
     def finish(self) -> tuple[int, str]:
         """Wait for the rest; size in bytes and SHA-256 of what is stored, to its very end.
 
         :raises OSError: it cannot be read back, or the file system reports that it could not be written out.
         """
-        self.close()
+        self._end()
         if self._failure is not None:
             raise self._failure
         return self._read, self._digest.hexdigest()
 
     def close(self) -> None:
-        """End the thread; idempotent."""
+        """End the thread wherever it is; idempotent."""
+        self._abandoned = True
+        self._end()
+
+    def _end(self) -> None:
         with self._news:
             self._ended = True
             self._news.notify()
@@ -67,13 +76,15 @@ class ReadBack:
             self._hash_up_to(None, buffer)
         except OSError as error:
             self._failure = error
-        finally:
+        try:
             os.close(self._fd)
+        except OSError as error:  # a network file system reports here what writing out met
+            self._failure = self._failure or error
 
     def _hash_up_to(self, limit: int | None, buffer: bytearray) -> None:
         """Hash what follows; None: to the end of the file, wherever that is."""
         view = memoryview(buffer)
-        while limit is None or self._read < limit:
+        while not self._abandoned and (limit is None or self._read < limit):
             wanted = len(view) if limit is None else min(len(view), limit - self._read)
             count = os.readv(self._fd, [view[:wanted]])
             if count == 0:

@@ -28,9 +28,12 @@ class Kind:
 
 
 KINDS = {
+    "azure": Kind("raven_backup_provider.destinations.azure", "AzureDestination", extra="azure"),
     "folder": Kind("raven_backup_provider.destinations.folder", "FolderDestination"),
+    "glacier": Kind("raven_backup_provider.destinations.glacier", "GlacierDestination", extra="amazon"),
     "ftp": Kind("raven_backup_provider.destinations.ftp", "FtpDestination"),
     "sftp": Kind("raven_backup_provider.destinations.sftp", "SftpDestination", "sftp"),
+    "s3": Kind("raven_backup_provider.destinations.s3", "S3Destination", extra="amazon"),
 }
 
 

@@ -98,8 +98,9 @@ def _node_url(part: str, port: int | None, extra: Mapping[str, Any], where: str)
         text = base_url(text)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}, field host: {error}") from None
-    # The URI form of a Connection keeps the port apart: ravendb://https://a.example.com:8080/shop.
-    return text if port is None or urlsplit(text).port else f"{text}:{port}"
+    # The URI form of a Connection keeps the port apart: ravendb://https://a.example.com:8080/shop. Airflow 3.3's form sends 0
+    # for an empty one when the Test button is pressed.
+    return text if not port or urlsplit(text).port else f"{text}:{port}"
 
 
 def _certificate(fields: Mapping[str, str | None], password: str | None, where: str) -> ClientCertificate | None:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk import BaseHook
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.hooks.connection_settings import flag
 from raven_backup_provider.hooks.destination_address import DestinationAddress, parse_address
 
 if TYPE_CHECKING:
@@ -110,8 +111,12 @@ class Store:
 
 #: By scheme of the address.
 STORES: dict[str, Store] = {
+    "azure": Store("storage_azure", ("wasb",), "azure"),
     "ftp": Store("storage_ftp", ("ftp",), "ftp"),
+    "glacier": Store("storage_glacier", (), "amazon"),
+    "s3": Store("storage_s3", ("aws",), "amazon"),
     "sftp": Store("storage_sftp", ("sftp", "ssh"), "sftp"),
+    "wasb": Store("storage_azure", ("wasb",), "azure"),
 }
 
 
@@ -155,15 +160,16 @@ def _open_folder(connection: Connection, server_path: str | None) -> Destination
         raise ConfigurationError(f"{where} names no folder: fill in its field 'path'.")
     if not Path(path).is_absolute():
         raise ConfigurationError(f"{where}: path {path!r} is relative; give an absolute one.")
-    return _folder(path, server_path or str(extra.get("server_path") or "").strip() or None, where)
+    require_mount = flag(extra.get("require_mount"), default=False, where=f"{where}: require_mount")
+    return _folder(path, server_path or str(extra.get("server_path") or "").strip() or None, where, require_mount)
 
 
-def _folder(path: str, server_path: str | None, where: str) -> Destination:
+def _folder(path: str, server_path: str | None, where: str, require_mount: bool = False) -> Destination:
     from raven_backup_provider.destinations.folder import FolderDestination
 
     if "\x00" in path:
         raise ConfigurationError(f"{where}: a path cannot contain a zero character.")
-    return FolderDestination(path, server_path=server_path or None)
+    return FolderDestination(path, server_path=server_path or None, require_mount=require_mount)
 
 
 def _path_of_uri(uri: str) -> str:

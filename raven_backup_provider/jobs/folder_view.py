@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import BinaryIO, NoReturn
 
-from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.destination import Destination, ShowsPartial
 from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.core.model import FileDigest, StoredFile
 
@@ -47,6 +47,12 @@ class BackupFolderView:
             key = self._prefix + found.key
             if "/" not in found.key and (not prefix or key.startswith(prefix.rstrip("/") + "/")):
                 yield replace(found, key=key)
+
+    def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """See :class:`ShowsPartial`; nothing where the destination cannot show it."""
+        if isinstance(self.inner, ShowsPartial):
+            for found in self.inner.partial_files(""):
+                yield replace(found, key=self._prefix + found.key)
 
     def list_folders(self, prefix: str = "") -> list[str]:
         """See :class:`Destination`."""

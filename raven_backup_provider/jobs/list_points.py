@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from raven_backup_provider.core.catalog import Catalog, RestorePoint
+from raven_backup_provider.core.chain_listing import file_part
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
+from raven_backup_provider.jobs.partial_files import partial_files
+from raven_backup_provider.jobs.read_marks import holds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class DatabasePoints:
     :param problems: what is wrong with chains, one sentence each.
     :param unproven: keys of backup files without a usable manifest.
     :param in_progress: keys of files still being written (or left by a killed writer).
+    :param holds: backup folder and hold, in words.
+    :param leftovers: keys of backup files of a deletion that was interrupted; no restore points.
     """
 
     folder: str
@@ -57,6 +62,8 @@ class DatabasePoints:
     problems: tuple[str, ...]
     unproven: tuple[str, ...]
     in_progress: tuple[str, ...]
+    holds: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -67,6 +74,8 @@ class DatabasePoints:
             "problems": list(self.problems),
             "unproven": list(self.unproven),
             "in_progress": list(self.in_progress),
+            "holds": list(self.holds),
+            "leftovers": list(self.leftovers),
         }
 
 
@@ -102,8 +111,23 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         points=tuple(_row(point) for point in points),
         problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
         unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
-        in_progress=tuple(stored.key for stored in catalog.in_progress),
+        in_progress=_in_progress(catalog, source),
+        holds=tuple(
+            f"{file_part(listing.folder)}: {hold.words}"
+            for listing in catalog.marked
+            if source.holds(listing.folder)
+            for hold in holds_of(source.destination, listing)
+            if hold.holds_at(datetime.now(timezone.utc))
+        ),
+        leftovers=tuple(stored.key for stored in catalog.leftovers),
     )
+
+
+def _in_progress(catalog: Catalog, source: Source) -> tuple[str, ...]:
+    there = partial_files(source.destination, source.folder)
+    keys = {stored.key for stored in (*catalog.in_progress, *there.values())}
+    # A root with the folders of several databases is one source for each of them.
+    return tuple(sorted(key for key in keys if source.folder or source.holds(key.rpartition("/")[0])))
 
 
 def _row(point: RestorePoint) -> PointRow:

@@ -7,9 +7,10 @@ folders found are listed instead (design section 10).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from raven_backup_provider.core.catalog import Catalog, Chain, find_database_folder, read_catalog
+from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
@@ -34,13 +35,14 @@ class Source:
     database: str | None = None
     chain: str | None = None
 
-    def read(self, signing_key: bytes | None = None) -> Catalog:
-        """The catalogue of this source."""
-        found = read_catalog(self.destination, self.folder, signing_key)
-        return Catalog(found.folder, tuple(c for c in found.chains if self._holds(c)), found.in_progress, found.foreign)
+    def read(self, signing_key: bytes | None = None, *, packed: bool = True) -> Catalog:
+        """The catalogue of this source; ``packed`` as for :func:`read_catalog`."""
+        found = read_catalog(self.destination, self.folder, signing_key, packed=packed)
+        return replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
 
-    def _holds(self, chain: Chain) -> bool:
-        parent, _, name = chain.folder.rpartition("/")
+    def holds(self, folder: str) -> bool:
+        """Whether the backup folder of that key is one of this source."""
+        parent, _, name = folder.rpartition("/")
         if parent != self.folder or (self.chain is not None and name != self.chain):
             return False
         if self.database is None or self.folder:
@@ -155,7 +157,7 @@ def _single_backup_folder(destination: Destination) -> str | None:
 
 def _same(in_folder_name: str, database: str) -> bool:
     # RavenDB compares database names ignoring case. Our folder names carry the safe part, its own carry the plain name.
-    return in_folder_name.casefold() in (database.casefold(), database_folder(database).casefold())
+    return database_key(in_folder_name) in (database_key(database), database_key(database_folder(database)))
 
 
 def _listing(names: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from raven_backup_provider.core.catalog import RestorePoint
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
-from raven_backup_provider.core.errors import CorruptBackupError, EncryptionKeyError
+from raven_backup_provider.core.errors import ArchivedFileError, CorruptBackupError, EncryptionKeyError
 from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file, read_file
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
 from raven_backup_provider.jobs.restore_model import PlannedFile, RestorePlan
@@ -30,16 +30,21 @@ def check_planned_files(
     :param points: the restore points of the plan's proven files.
     :raises CorruptBackupError: names each bad file and what is wrong with it.
     :raises EncryptionKeyError: the key does not open a file.
+    :raises ArchivedFileError: a file must be retrieved from an archive first; nothing is wrong with it.
     """
     known = {point.key: point for point in points}
     faults: list[str] = []
+    archived: list[str] = []
     for file in plan.files:
         watch = ReadingWatch(file.key, file.size, on_check, cancel)
         findings = _findings(destination, file, known.get(file.key), key, watch, deep=deep)
         wrong_key = [f for f in findings if f.problem is Problem.KEY]
         if wrong_key and len(wrong_key) == len(findings):
             raise EncryptionKeyError(f"{file.key} cannot be restored: {wrong_key[0].detail}")
-        faults += [f"{file.key}: {finding.problem}: {finding.detail}" for finding in findings]
+        archived += [finding.detail for finding in findings if finding.problem is Problem.ARCHIVED]
+        faults += [f"{file.key}: {f.problem}: {f.detail}" for f in findings if f.problem is not Problem.ARCHIVED]
+    if archived and not faults:
+        raise ArchivedFileError(f"Nothing was restored to '{plan.target}' yet: {' '.join(archived)}")
     if faults:
         raise CorruptBackupError(
             f"Nothing was restored to '{plan.target}', because the backup is not what it should be: {' '.join(faults)} Take the "

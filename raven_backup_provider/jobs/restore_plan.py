@@ -26,6 +26,7 @@ from raven_backup_provider.jobs.restore_model import (
     RestorePlan,
     remembered_plan,
 )
+from raven_backup_provider.jobs.retrieve import require_readable
 from raven_backup_provider.jobs.server_path import server_folder
 from raven_backup_provider.raven import restores
 from raven_backup_provider.raven.transport import Transport
@@ -71,6 +72,7 @@ def plan_restore(
     :raises CorruptBackupError: a file or the chain is not what the manifests say; names the file and the fault.
     :raises EncryptionKeyError: the key is missing or another one.
     :raises RestoreRefusedError: the target exists, or the files cannot be restored this way.
+    :raises ArchivedFileError: files must be retrieved from an archive first (jobs/retrieve.py).
     """
     how, options = _mode(mode), options or RestoreOptions()
     if not target.strip():
@@ -81,16 +83,42 @@ def plan_restore(
         )
     if transport is not None:
         restores.require_free_name(transport, transport.answering_node(), target)
-    source = locate(destination, database)
-    chosen = choose(source.read(signing_key).chains, point, allow_unproven=options.allow_unproven, place=_place(source))
+    source, chosen = _chosen(destination, database, point, signing_key, options)
     plan = _plan(source, chosen, target, how, options)
     _require_key(plan, key)
+    require_readable(source.destination, [file.key for file in plan.files])
     points = tuple(p for p in chosen.chain.points if p.key in {f.key for f in plan.files})
     check_planned_files(source.destination, plan, points, key, deep=deep, on_check=on_check, cancel=cancel)
     log.info(
         "Checked %s files (%s bytes) up to %s; restoring to %s.", len(plan.files), plan.total_bytes, plan.point, target
     )
     return plan
+
+
+def files_needed(
+    destination: Destination,
+    database: str | None,
+    *,
+    point: PointSpec = None,
+    signing_key: bytes | None = None,
+    allow_unproven: bool = False,
+) -> tuple[Source, tuple[PlannedFile, ...]]:
+    """The files that a restore to that point would read, in order, the chosen one last; none of them is read."""
+    options = RestoreOptions(allow_unproven=allow_unproven)
+    source, chosen = _chosen(destination, database, point, signing_key, options)
+    return source, _files(chosen.chain, chosen, allow_unproven)
+
+
+def _chosen(
+    destination: Destination,
+    database: str | None,
+    point: PointSpec,
+    signing_key: bytes | None,
+    options: RestoreOptions,
+) -> tuple[Source, Candidate]:
+    source = locate(destination, database)
+    chains = source.read(signing_key).chains
+    return source, choose(chains, point, allow_unproven=options.allow_unproven, place=_place(source))
 
 
 def _mode(mode: RestoreMode | str) -> RestoreMode:

@@ -31,6 +31,7 @@ from raven_backup_provider.jobs.restore_finish import finished, remembered_resul
 from raven_backup_provider.jobs.restore_model import PlannedFile, RestoreMode, RestorePlan
 from raven_backup_provider.jobs.restore_result import OnProgress, Remember, RestoreProgress, RestoreResult
 from raven_backup_provider.raven import databases, imports, operations, restores
+from raven_backup_provider.raven.restore_reservation import release, reserved
 from raven_backup_provider.raven.transport import Node, Transport
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,15 @@ def run_stream_restore(
     node = transport.answering_node()
     _drop_remains(plan, transport, remembered)
     restores.require_free_name(transport, node, plan.target)
-    token, begun = databases.new_topology_id(), clock()
-    remember({"step": "creating", "plan": plan.to_json(), "topology_id": token})
+    token, reservation, begun = databases.new_topology_id(), databases.new_topology_id(), clock()
+    made = {"topology_id": token, "node": {"tag": node.tag, "url": node.url}, "reservation": reservation}
+    remember({"step": "creating", "plan": plan.to_json(), **made})
     run = _Run(plan, transport, node, destination, key, cancel, on_progress, poll_seconds)
     try:
-        databases.create_empty(transport, plan.target, node, topology_id=token)
+        # Of two that create one name at once, both can be told that they did, and both would import into it.
+        with reserved(transport, node, plan.target, reservation):
+            restores.require_free_name(transport, node, plan.target)
+            databases.create_empty(transport, plan.target, node, topology_id=token)
         counts = run.import_all()
         if databases.topology_id(transport, plan.target, node) != token:
             raise ConflictError(f"Database '{plan.target}' was exchanged for another one while it was restored.")
@@ -96,6 +101,8 @@ def _drop_remains(plan: RestorePlan, transport: Transport, remembered: Mapping[s
         return
     stored = RestorePlan.from_json(remembered["plan"])
     token = str(remembered["topology_id"])
+    node = Node(str(remembered["node"]["tag"]), str(remembered["node"]["url"]))
+    release(transport, node, stored.target, str(remembered["reservation"]))
     try:
         if databases.topology_id(transport, stored.target) != token:
             return  # not ours: the check of the name refuses it

@@ -74,7 +74,13 @@ def take_backup(
 
 def _take(job: ExportJob, name: str, prefix: str, warnings: Sequence[str]) -> BackupResult:
     job.on_step(Step.READ_CATALOG)
-    catalog = read_catalog(job.destination, prefix, job.request.signing_key)
+    catalog = read_catalog(job.destination, prefix, job.request.signing_key, may_be_unreadable=True)
+    if catalog.unreadable is not None:
+        warnings = (
+            *warnings,
+            f"Every backup will be a full, since no earlier one can be looked at. {catalog.unreadable}",
+        )
+        log.warning("%s", warnings[-1])
     found = _made_by_this_run(job, catalog)
     if found is not None:
         return found
@@ -110,6 +116,8 @@ def _decide(
 ) -> tuple[Decision, DatabaseMark]:
     request, recorded = job.request, _recorded_guard(catalog)
     mark = databases.read_mark(job.transport, responsible.node, name)
+    if catalog.unreadable is not None:
+        return Decision(BackupKind.FULL, f"the manifests of earlier backups cannot be read: {catalog.unreadable}"), mark
     decision = next_backup(
         Situation(
             requested=request.kind,

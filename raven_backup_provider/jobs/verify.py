@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 from raven_backup_provider.core.catalog import Catalog, Chain, RestorePoint
-from raven_backup_provider.core.destination import Destination, LocallyReadable
+from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
-from raven_backup_provider.core.verification import Depth, check_file
+from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
+from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
+from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
+from raven_backup_provider.jobs.record_verification import record_verification
 from raven_backup_provider.jobs.verify_report import FileVerdict, Verdict, VerifyReport
 
 __all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "verify"]
@@ -30,10 +31,16 @@ log = logging.getLogger(__name__)
 
 
 class Selection(str, Enum):
-    """Which chains of each database: all, or the newest only."""
+    """Which files of each database are read.
+
+    NEWEST: the newest chain. NEWEST_POINT: its newest file only, which is what a backup that has just been taken needs.
+    SIZES: none of it. Size, manifest and place in the chain are checked of every file of the chosen chains.
+    """
 
     ALL = "all"
     NEWEST = "newest"
+    NEWEST_POINT = "newest-point"
+    SIZES = "sizes"
 
     __str__ = str.__str__
 
@@ -74,6 +81,10 @@ class _How:
     on_progress: OnRead | None
     cancel: threading.Event | None
     monotonic: Callable[[], float]
+    selection: Selection
+
+    def reads(self, point: RestorePoint, chain: Chain) -> bool:
+        return _is_read(point, chain, self.selection, self.sample)
 
 
 def verify(
@@ -89,6 +100,7 @@ def verify(
     on_progress: OnRead | None = None,
     cancel: threading.Event | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    record: bool = True,
 ) -> VerifyReport:
     """Verify the backups of one database, or of every database at the destination.
 
@@ -97,23 +109,27 @@ def verify(
     :param sample: read only this part of the files; of the others size, manifest and chain are checked.
     :param chains: only these backup folders (their names).
     :param on_progress: called with (key, bytes read, size).
+    :param record: leave a mark beside each chain that was read whole (jobs/record_verification.py).
     :raises RestorePointNotFoundError: no such database or chain there, or nothing at all: nothing was verified.
     """
     begun = monotonic()
-    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic)
+    selection = Selection(selection)
+    how = _How({k.key_id: k for k in keys}, deep, sample, on_progress, cancel, monotonic, selection)
     found: list[FileVerdict] = []
     problems: list[str] = []
     named: set[str] = set()
     for source in sources(destination, database):
-        catalog = source.read(signing_key)
-        chosen = _chosen(catalog, Selection(selection), chains)
+        catalog = source.read(signing_key, packed=False)  # what is verified is what lies there
+        chosen = _chosen(catalog, selection, chains)
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:
             problems += chain.problems
-            found += _verify_chain(source, chain, how)
-        found += _in_progress(
-            source, catalog, chosen, narrowed=bool(chains) or Selection(selection) is not Selection.ALL
-        )
+            verdicts = _verify_chain(source, chain, how)
+            found += verdicts
+            if record and not isinstance(source.destination, BackupFolderView):
+                now = datetime.now(timezone.utc)
+                record_verification(source.destination, chain, verdicts, now=now, signing_key=signing_key)
+        found += _in_progress(source, catalog, chosen, narrowed=bool(chains) or selection is not Selection.ALL)
     _require_something(destination, database, found, problems, chains, named)
     read = sum(f.size for f in found if f.read != "size")
     report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, round(monotonic() - begun, 3))
@@ -121,16 +137,43 @@ def verify(
     return report
 
 
+def files_to_read(
+    destination: Destination,
+    database: str | None = None,
+    *,
+    signing_key: bytes | None = None,
+    selection: Selection | str = Selection.ALL,
+    sample: Sample | None = None,
+    chains: Sequence[str] = (),
+) -> list[tuple[Source, str]]:
+    """The files that :func:`verify` would read with these arguments; none of them is read."""
+    selection = Selection(selection)
+    return [
+        (source, point.key)
+        for source in sources(destination, database)
+        for chain in _chosen(source.read(signing_key), selection, chains)
+        for point in chain.points
+        if _is_read(point, chain, selection, sample)
+    ]
+
+
+def _is_read(point: RestorePoint, chain: Chain, selection: Selection, sample: Sample | None) -> bool:
+    """Whether the file's content is read, or only its size and manifest looked at."""
+    if selection is Selection.SIZES or (selection is Selection.NEWEST_POINT and point is not chain.points[-1]):
+        return False
+    return sample is None or sample.holds(point)
+
+
 def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> list[Chain]:
     chosen = list(catalog.chains)
     if chains:
         wanted = {name.rstrip("/").rpartition("/")[2] for name in chains}
         chosen = [c for c in chosen if c.folder.rpartition("/")[2] in wanted]
-    return chosen[-1:] if selection is Selection.NEWEST else chosen
+    return chosen if selection is Selection.ALL else chosen[-1:]
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
-    verdicts = [_verify_point(source, point, how) for point in chain.points]
+    verdicts = [_verify_point(source, point, how, read=how.reads(point, chain)) for point in chain.points]
     verdicts += [
         FileVerdict(
             stored.key,
@@ -144,9 +187,9 @@ def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
     return verdicts
 
 
-def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict:
+def _verify_point(source: Source, point: RestorePoint, how: _How, *, read: bool) -> FileVerdict:
     size = point.manifest.file.size
-    if how.sample is not None and not how.sample.holds(point):
+    if not read:
         return FileVerdict(point.key, Verdict.VALID, (), size, "size")
     begun = how.monotonic()
     key_id = point.manifest.encryption.key_id if point.manifest.encryption else None
@@ -158,34 +201,30 @@ def _verify_point(source: Source, point: RestorePoint, how: _How) -> FileVerdict
         on_bytes=ReadingWatch(point.key, size, how.on_progress, how.cancel).passed,
     )
     problems = tuple(f"{finding.problem}: {finding.detail}" for finding in findings)
-    verdict = Verdict.INVALID if problems else Verdict.VALID
+    verdict = _verdict(findings)
     seconds = round(how.monotonic() - begun, 3)
-    return FileVerdict(point.key, verdict, problems, size, "deep" if how.deep else "hash", seconds)
+    depth = "size" if verdict is Verdict.ARCHIVED else "deep" if how.deep else "hash"
+    return FileVerdict(point.key, verdict, problems, size, depth, seconds)
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    if not findings:
+        return Verdict.VALID
+    only_archived = all(finding.problem in (Problem.ARCHIVED, Problem.KEY) for finding in findings)
+    archived = any(finding.problem is Problem.ARCHIVED for finding in findings)
+    return Verdict.ARCHIVED if archived and only_archived else Verdict.INVALID
 
 
 def _in_progress(source: Source, catalog: Catalog, chosen: Sequence[Chain], *, narrowed: bool) -> list[FileVerdict]:
-    """Partial files. A folder destination does not list them, so they are looked for on its disk."""
-    listed = {f.key: f.size for f in catalog.in_progress} | _partial_files(source)
+    """Partial files, listed or not."""
+    there = partial_files(source.destination, source.folder)
+    listed = {f.key: f.size for f in (*catalog.in_progress, *there.values())}
     folders = {c.folder for c in chosen}
     return [
         FileVerdict(key, Verdict.IN_PROGRESS, (), size, "size")
         for key, size in sorted(listed.items())
         if not narrowed or key.rpartition("/")[0] in folders
     ]
-
-
-def _partial_files(source: Source) -> dict[str, int]:
-    if not isinstance(source.destination, LocallyReadable):
-        return {}
-    root = source.destination.local_path("")
-    found = {}
-    for folder, _, names in os.walk(source.destination.local_path(source.folder)):
-        for name in names:
-            if name.endswith(IN_PROGRESS_SUFFIX):
-                path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):  # it got its final name meanwhile
-                    found[os.path.relpath(path, root).replace(os.sep, "/")] = os.path.getsize(path)
-    return found
 
 
 def _require_something(

@@ -7,19 +7,21 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from raven_backup_provider.core.errors import CorruptBackupError
+from raven_backup_provider.core.errors import ArchivedFileError, CorruptBackupError
 
 #: Problems that the error of a failed verification lists; the report has them all.
 _LISTED = 20
 
 
 class Verdict(str, Enum):
-    """The four outcomes for a file."""
+    """The outcomes for a file."""
 
     VALID = "valid"
     INVALID = "invalid"
     MANIFEST_MISSING = "manifest missing"
     IN_PROGRESS = "in progress"
+    #: It lies in an archive and was not read: not proven, but nothing is wrong with it either.
+    ARCHIVED = "archived"
 
     __str__ = str.__str__
 
@@ -95,11 +97,17 @@ class VerifyReport:
         }
 
     def raise_if_bad(self) -> None:
-        """:raises CorruptBackupError: unless :attr:`ok`; lists what is wrong."""
+        """:raises CorruptBackupError: unless :attr:`ok`; lists what is wrong.
+        :raises ArchivedFileError: nothing is wrong, but files could not be read before they are retrieved.
+        """
         if self.ok:
             return
         found = self.all_problems()
         more = f"\n  ... and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-        raise CorruptBackupError(
-            f"The verification of {self.destination} failed:" + "".join(f"\n  {one}" for one in found[:_LISTED]) + more
-        )
+        listed = "".join(f"\n  {one}" for one in found[:_LISTED]) + more
+        fine = (Verdict.VALID, Verdict.IN_PROGRESS, Verdict.ARCHIVED)
+        if not self.problems and all(f.verdict in fine for f in self.files):
+            raise ArchivedFileError(
+                f"The verification of {self.destination} could not read files in an archive:{listed}"
+            )
+        raise CorruptBackupError(f"The verification of {self.destination} failed:{listed}")

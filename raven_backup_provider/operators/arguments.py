@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import re
+from ast import literal_eval
+from contextlib import suppress
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +47,21 @@ def given(value: Any) -> str | None:
     return None if text in ("", "None", "null") else text
 
 
+def names(value: Any, argument: str) -> list[str]:
+    """A rendered list of names: a list, the text of one (``["a", "b"]``), or names separated by commas or line breaks.
+
+    :raises ConfigurationError: there is none in it.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        with suppress(ValueError, SyntaxError):
+            value = literal_eval(value.strip())
+    parts = re.split(r"[,\n]", value) if isinstance(value, str) else value or []
+    found = [text for part in parts if (text := given(part)) is not None]
+    if not found:
+        raise ConfigurationError(f"{argument} names no destination.")
+    return found
+
+
 def choice(kind: type[_E], value: Any, name: str) -> _E:
     """A rendered argument as a member of an enum.
 
@@ -70,6 +89,23 @@ def positive(value: Any, name: str) -> float | None:
     if not 0 < number < float("inf"):
         raise ConfigurationError(f"{name} must be a number above 0 or empty, not {value!r}.")
     return number
+
+
+def moment(value: Any, name: str) -> datetime | None:
+    """A rendered time with its zone, in ISO form; None for an empty field.
+
+    :raises ConfigurationError: it is no such time.
+    """
+    text = given(value)
+    if text is None:
+        return None
+    try:
+        found: datetime | None = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ConfigurationError(f"{name} must be a time with its zone, such as 2026-01-31T02:00:00Z, not {value!r}.")
+    return found
 
 
 def switch(value: Any, name: str) -> bool:

@@ -43,6 +43,8 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         database, ``require-existing`` relies on one that is there, ``none`` takes fulls only. (templated)
     :param max_chain_length: files in one chain, its full included, before a new full is taken; empty: no limit. (templated)
     :param max_chain_age_days: age of a chain's full in days before a new full is taken; empty: no limit. (templated)
+    :param full_due: engine ``stream`` only: time with zone (ISO) at which a schedule called for a full; a chain whose full is
+        older is not continued. Empty: no such time. (templated)
     :param server_path: the destination's folder as the RavenDB server sees it, for engine ``server``; overrides the
         Connection's. (templated)
     :param max_read_ops_per_second: engine ``server`` only, RavenDB 7.1 on: items the server reads per second at most;
@@ -67,6 +69,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         "tombstone_guard",
         "max_chain_length",
         "max_chain_age_days",
+        "full_due",
         "server_path",
         "max_read_ops_per_second",
         "require_encryption",
@@ -88,6 +91,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         tombstone_guard: str = "task",
         max_chain_length: int | str | None = None,
         max_chain_age_days: float | str | None = None,
+        full_due: str | None = None,
         server_path: str | None = None,
         max_read_ops_per_second: int | str | None = None,
         require_encryption: bool | str = False,
@@ -105,6 +109,7 @@ class RavenDBBackupOperator(RavenDBWaitingOperator):
         self.tombstone_guard = tombstone_guard
         self.max_chain_length = max_chain_length
         self.max_chain_age_days = max_chain_age_days
+        self.full_due = full_due
         self.server_path = server_path
         self.max_read_ops_per_second = max_read_ops_per_second
         self.require_encryption = require_encryption

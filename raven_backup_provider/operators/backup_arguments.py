@@ -18,7 +18,7 @@ from raven_backup_provider.jobs.server_backup import (
     finish_server_backup,
     start_server_backup,
 )
-from raven_backup_provider.operators.arguments import choice, given, positive, switch
+from raven_backup_provider.operators.arguments import choice, given, moment, positive, switch
 
 if TYPE_CHECKING:
     from raven_backup_provider.core.destination import Destination
@@ -46,7 +46,9 @@ def stream_request(operator: RavenDBBackupOperator, keys: Keys, run_token: str) 
         kind=choice(RequestedKind, operator.kind, "kind"),
         compression=choice(Compression, operator.compression, "compression"),
         guard_mode=choice(GuardMode, operator.tombstone_guard, "tombstone_guard"),
-        limits=ChainLimits(int(length) if length else None, days * 86400 if days else None),
+        limits=ChainLimits(
+            int(length) if length else None, days * 86400 if days else None, moment(operator.full_due, "full_due")
+        ),
         key=keys.encryption,
         signing_key=keys.signing,
         run_token=run_token,

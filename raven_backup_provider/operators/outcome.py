@@ -31,13 +31,16 @@ OVERRIDES: tuple[tuple[type[errors.RavenBackupError], Outcome], ...] = (
     # Answers the error table has no class for: a proxy, a node that is starting, an internal error of the server.
     (errors.ServerError, Outcome.RETRY),
 )
-#: Subclasses of ServerError that no retry mends.
+#: Subclasses of those above that no retry mends.
 FINAL: tuple[type[errors.RavenBackupError], ...] = (
+    errors.BackupTaskNotFoundError,
     errors.CertificateError,
     errors.ClearanceError,
     errors.DatabaseDisabledError,
     errors.DatabaseNotFoundError,
     errors.LicenceError,
+    errors.MissingRightError,
+    errors.ProtectedFileError,
     errors.ShardedDatabaseError,
 )
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from raven_backup_provider.operators.arguments import choice, given
+from raven_backup_provider.operators.arguments import choice, given, open_destination
 from raven_backup_provider.operators.memory import TaskMemory
+from raven_backup_provider.operators.outcome import airflow_outcome
+from raven_backup_provider.operators.retrieval import (
+    LONGEST_HOURS,
+    POLL_INTERVAL,
+    check_event,
+    wait_until_readable,
+)
 from raven_backup_provider.operators.server_work import RavenDBWaitingOperator
 
 if TYPE_CHECKING:
@@ -44,6 +51,11 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
     :param keep_tombstone_guard: leave the tombstone guard of this package in the new database. (templated)
     :param allow_unproven: also use files without a manifest, such as RavenDB's own backups. (templated)
     :param deep_check: before anything is sent, also decrypt, decompress and parse every file to its end. (templated)
+    :param retrieval_tier: name of the store's speed to retrieve files with that lie in an archive; empty: its standard one. The
+        task waits for them in the triggerer, whatever ``deferrable`` says. (templated)
+    :param retrieval_days: how long the retrieved copies are kept readable, days. (templated)
+    :param retrieval_hours: how long to wait for them at most, hours. (templated)
+    :param retrieval_poll_interval: seconds between two looks whether they can be read.
     :param deferrable: mode ``server`` only: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the server's operation.
     """
@@ -63,6 +75,9 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         "keep_tombstone_guard",
         "allow_unproven",
         "deep_check",
+        "retrieval_tier",
+        "retrieval_days",
+        "retrieval_hours",
     )
 
     def __init__(
@@ -80,6 +95,10 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         keep_tombstone_guard: bool | str = False,
         allow_unproven: bool | str = False,
         deep_check: bool | str = False,
+        retrieval_tier: str | None = None,
+        retrieval_days: int | str = 3,
+        retrieval_hours: float | str = LONGEST_HOURS,
+        retrieval_poll_interval: float = POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -95,13 +114,49 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         self.keep_tombstone_guard = keep_tombstone_guard
         self.allow_unproven = allow_unproven
         self.deep_check = deep_check
+        self.retrieval_tier = retrieval_tier
+        self.retrieval_days = retrieval_days
+        self.retrieval_hours = retrieval_hours
+        self.retrieval_poll_interval = retrieval_poll_interval
+        self._deadline: str | None = None
 
     def work(self, context: Context) -> dict[str, Any]:
         """Restore in the mode asked for."""
         from raven_backup_provider.jobs.restore_model import RestoreMode
 
         mode = choice(RestoreMode, self.mode, "mode")
+        self._retrieve(context)
         return self.run_on_server(context) if mode is RestoreMode.SERVER else self._import(context)
+
+    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str | None = None) -> dict[str, Any]:
+        """Back from the triggerer: the files can be read now, or most of them."""
+        self.begin()
+        self._deadline = deadline
+        try:
+            with airflow_outcome():
+                check_event(event)
+                return self.work(context)
+        finally:
+            self._deadline = None
+
+    def _retrieve(self, context: Context) -> None:
+        """Ask for the files the restore will read, and wait in the triggerer if there are any in an archive."""
+        from raven_backup_provider.core.destination import Archiving
+        from raven_backup_provider.operators.restore_work import RestoreInputs, archived_choice
+
+        if not isinstance(open_destination(self.destination, self.server_path), Archiving):
+            return
+        files = archived_choice(RestoreInputs.of(self), TaskMemory(context, self.request_in_words()))
+        wait_until_readable(
+            self,
+            self.destination,
+            files,
+            tier=self.retrieval_tier,
+            days=self.retrieval_days,
+            hours=self.retrieval_hours,
+            poll_interval=self.retrieval_poll_interval,
+            deadline=self._deadline,
+        )
 
     def server_work(self, transport: Transport) -> ServerWork[Any]:
         """The restore as a job of the server."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
+from raven_backup_provider.jobs.folder_view import BackupFolderView
+from raven_backup_provider.jobs.locate import view_of
 from raven_backup_provider.jobs.point_choice import parse_point
 from raven_backup_provider.jobs.restore import run_restore
 from raven_backup_provider.jobs.restore_model import RestoreMode, RestoreOptions, RestorePlan, remembered_plan
-from raven_backup_provider.jobs.restore_plan import plan_restore
+from raven_backup_provider.jobs.restore_plan import files_needed, plan_restore
 from raven_backup_provider.jobs.restore_result import RestoreProgress
 from raven_backup_provider.jobs.restore_server import (
     RestoreHandle,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from raven_backup_provider.raven.transport import Transport
 
 
+#: In the task's stored state before a restore began: key of the point whose files are being retrieved.
+CHOSEN = "chosen_point"
 #: Seconds between two lines of progress in the log.
 PROGRESS_SECONDS = 30.0
 
@@ -80,13 +84,14 @@ class RestoreInputs:
 
     def plan(self, transport: Transport, cancel: threading.Event, remembered: Mapping[str, Any] | None) -> RestorePlan:
         """The plan of an earlier try, or a new one: every file is read and checked."""
-        return remembered_plan(remembered, target=self.target) or plan_restore(
+        chosen = (remembered or {}).get(CHOSEN)
+        return remembered_plan(_begun(remembered), target=self.target) or plan_restore(
             self.destination,
             self.database,
             transport,
             target=self.target,
             mode=self.mode,
-            point=parse_point(self.point),
+            point=str(chosen) if chosen else parse_point(self.point),
             key=self.key,
             signing_key=self.signing_key,
             options=self.options,
@@ -108,7 +113,7 @@ class ServerRestoreWork:
         """Send the restore, or reconnect to the one an earlier try sent."""
         plan = self._inputs.plan(self._transport, self._operator.cancellation.event, remembered)
         return start_server_restore(
-            plan, self._transport, key=self._inputs.key, remember=remember, remembered=remembered
+            plan, self._transport, key=self._inputs.key, remember=remember, remembered=_begun(remembered)
         )
 
     def load(self, handle: Mapping[str, Any]) -> RestoreHandle:
@@ -151,7 +156,35 @@ def import_backup(
         inputs.destination,
         key=inputs.key,
         remember=memory.remember,
-        remembered=memory.record.job,
+        remembered=_begun(memory.record.job),
         cancel=cancel,
     )
     return result.to_json()
+
+
+def archived_choice(inputs: RestoreInputs, memory: TaskMemory) -> list[tuple[Destination | BackupFolderView, str]]:
+    """The files the restore will read, before any of them is; the choice is kept over the hours of their retrieval.
+
+    "Latest" may be another point by the time they can be read.
+    """
+    job = memory.record.job or {}
+    if memory.record.result is not None:
+        return []
+    if plan := remembered_plan(_begun(job), target=inputs.target):
+        view = view_of(inputs.destination, plan.folder)
+        return [(view, file.key) for file in plan.files]
+    source, files = files_needed(
+        inputs.destination,
+        inputs.database,
+        point=str(job[CHOSEN]) if job.get(CHOSEN) else parse_point(inputs.point),
+        signing_key=inputs.signing_key,
+        allow_unproven=inputs.options.allow_unproven,
+    )
+    if memory.before_clear is None:  # what ran before a clear is still to be cancelled, so its record must stay
+        memory.remember({CHOSEN: files[-1].key})
+    return [(source.destination, file.key) for file in files]
+
+
+def _begun(remembered: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What a restore job stored; None as long as only the point was chosen."""
+    return remembered if remembered and CHOSEN not in remembered else None

@@ -37,7 +37,11 @@ class Handle(Protocol):
 
     @property
     def operation(self) -> Operation | None:
-        """None where an earlier try's finished work was found, so that there is nothing to wait for."""
+        """None where an earlier try's finished work was found, so that there is nothing to wait for.
+
+        A handle with ``foreign`` true is about an operation that somebody else had started, which a kill leaves alone; with
+        ``waiting`` true the work itself begins only when that has ended.
+        """
 
     def to_json(self) -> dict[str, Any]: ...
 
@@ -120,6 +124,8 @@ class RavenDBWaitingOperator(RavenDBOperator):
             if status in ("stalled", "timeout"):
                 self._give_up(work, found, transport)
                 raise StalledError(message) if status == "stalled" else AirflowTaskTimeout(message)
+            if getattr(found, "waiting", False):  # now the work itself can begin, and may be deferred in its turn
+                return self.run_on_server(context)
             memory = TaskMemory(context, self.request_in_words())
             return self._finish(context, memory, work, found, transport)
 
@@ -153,6 +159,7 @@ class RavenDBWaitingOperator(RavenDBOperator):
                 poll_interval=self.poll_interval,
                 stall_timeout=self.hook().settings().stall_timeout,
                 deadline=(datetime.now(timezone.utc) + limit).isoformat() if limit else None,
+                cancel_on_kill=not getattr(handle, "foreign", False),
             ),
             method_name="execute_complete",
             kwargs={"handle": handle.to_json()},

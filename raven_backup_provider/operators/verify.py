@@ -14,6 +14,13 @@ from raven_backup_provider.operators.arguments import (
     switch,
 )
 from raven_backup_provider.operators.base import RavenDBJobOperator
+from raven_backup_provider.operators.outcome import airflow_outcome
+from raven_backup_provider.operators.retrieval import (
+    LONGEST_HOURS,
+    POLL_INTERVAL,
+    check_event,
+    wait_until_readable,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,9 +44,15 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
     :param signing_key_conn_id: Connection whose password is the key manifests are signed with; with it, unsigned ones are
         bad. (templated)
     :param deep: decrypt, decompress and parse every file; off: sizes, hashes and chains only. (templated)
-    :param selection: ``all``, or ``newest``: the newest chain of each database. (templated)
+    :param selection: ``all``, ``newest``: the newest chain of each database, ``newest-point``: of that chain only the newest
+        file is read, of the others size, manifest and place are checked, or ``sizes``: no file is read. (templated)
     :param sample: such as ``1/7``: read the first of seven parts of the files this time, check sizes and chains of the rest;
         empty: read all. (templated)
+    :param retrieval_tier: name of the store's speed (such as ``Bulk``) to retrieve files with that lie in an archive; the task
+        waits for them in the triggerer. Empty: they are not retrieved, and told as not checked. (templated)
+    :param retrieval_days: how long the retrieved copies are kept readable, days. (templated)
+    :param retrieval_hours: how long to wait for them at most, hours. (templated)
+    :param retrieval_poll_interval: seconds between two looks whether they can be read.
     """
 
     template_fields: Sequence[str] = (
@@ -50,6 +63,9 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         "deep",
         "selection",
         "sample",
+        "retrieval_tier",
+        "retrieval_days",
+        "retrieval_hours",
     )
 
     def __init__(
@@ -62,6 +78,10 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         deep: bool | str = True,
         selection: str = "all",
         sample: str | None = None,
+        retrieval_tier: str | None = None,
+        retrieval_days: int | str = 3,
+        retrieval_hours: float | str = LONGEST_HOURS,
+        retrieval_poll_interval: float = POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,11 +92,18 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         self.deep = deep
         self.selection = selection
         self.sample = sample
+        self.retrieval_tier = retrieval_tier
+        self.retrieval_days = retrieval_days
+        self.retrieval_hours = retrieval_hours
+        self.retrieval_poll_interval = retrieval_poll_interval
+        self._deadline: str | None = None
 
     def work(self, context: Context) -> dict[str, Any]:
         """Check; the job logs every bad file; fail if there is one."""
         from raven_backup_provider.jobs.verify import Sample, Selection, verify
 
+        if given(self.retrieval_tier):
+            self._retrieve()
         conn_ids = [part.strip() for part in (given(self.encryption_key_conn_id) or "").split(",")]
         keys = [key for conn_id in conn_ids if (key := encryption_key(conn_id)) is not None]
         sample = given(self.sample)
@@ -92,6 +119,44 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         )
         report.raise_if_bad()
         return self._summary(report)
+
+    def after_retrieval(self, context: Context, event: dict[str, Any], deadline: str | None = None) -> dict[str, Any]:
+        """Back from the triggerer: the files can be read now."""
+        self.begin()
+        self._deadline = deadline
+        try:
+            with airflow_outcome():
+                check_event(event)
+                return self.work(context)
+        finally:
+            self._deadline = None
+
+    def _retrieve(self) -> None:
+        """Ask for the files that will be read, and wait in the triggerer if there are any in an archive."""
+        from raven_backup_provider.core.destination import Archiving
+        from raven_backup_provider.jobs.verify import Sample, Selection, files_to_read
+
+        place = open_destination(self.destination, None)
+        if not isinstance(place, Archiving):
+            return
+        sample = given(self.sample)
+        files = files_to_read(
+            place,
+            given(self.database),
+            signing_key=signing_key(self.signing_key_conn_id),
+            selection=choice(Selection, self.selection, "selection"),
+            sample=Sample.parse(sample) if sample else None,
+        )
+        wait_until_readable(
+            self,
+            self.destination,
+            [(source.destination, key) for source, key in files],
+            tier=self.retrieval_tier,
+            days=self.retrieval_days,
+            hours=self.retrieval_hours,
+            poll_interval=self.retrieval_poll_interval,
+            deadline=self._deadline,
+        )
 
     def _summary(self, report: VerifyReport) -> dict[str, Any]:
         return {

@@ -1,8 +1,8 @@
 """Database names, which RavenDB compares ignoring case, and whether one is free before something that may destroy a database.
 
 The list of names lacks a sharded database's own name (it has ``shop$0``, ``shop$1``) and, for a moment, a restore that has just
-begun; the record of the name shows both. A human means the same database by two spellings even where RavenDB (ordinal,
-ignoring case) tells them apart.
+begun; the record of the name shows both. A human means the same database by two spellings even where RavenDB tells them
+apart. When it does: core/database_key.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.errors import DatabaseNotFoundError, ServerError
 from raven_backup_provider.raven.transport import Node, Transport, database_path
 
@@ -17,13 +18,13 @@ _PAGE = 1024
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether RavenDB takes both names for the same database: ordinal, ignoring case, character by character."""
-    return list(map(_upper, one)) == list(map(_upper, other))
+    """Whether RavenDB takes both names for the same database."""
+    return database_key(one) == database_key(other)
 
 
 def look_alike(one: str, other: str) -> bool:
     """Whether RavenDB or a careful human would take both names for the same database; for refusals."""
-    return same_name(one, other) or one.casefold() == other.casefold() or one.lower() == other.lower()
+    return same_name(one, other) or any(fold(one) == fold(other) for fold in (str.casefold, str.lower, str.upper))
 
 
 def list_names(t: Transport, node: Node | None = None) -> list[str]:
@@ -80,12 +81,6 @@ def _is_missing(t: Transport, node: Node, name: str) -> bool:
     except ServerError:
         return False
     return False
-
-
-def _upper(character: str) -> str:
-    """.NET's invariant upper case never makes one character two."""
-    upper = character.upper()
-    return upper if len(upper) == 1 else character
 
 
 def not_found(t: Transport, name: str) -> DatabaseNotFoundError:

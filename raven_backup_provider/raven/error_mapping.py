@@ -7,6 +7,7 @@ route (a missing database is 500, 404 or 503), so the .NET exception type decide
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from raven_backup_provider.raven.licence_flags import flag_of_refusal, remedy
 from raven_backup_provider.raven.redaction import redact
 
 _LONGEST_MESSAGE = 600
+_RECORD_NOT_CHANGED = "Failed to update database record"
+_INNER = re.compile(r"---> [\w.`+]+: ([^\n]+)")
+_STORED_VALUES = "previousValue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,21 @@ def read_complaint(answer: ErrorAnswer) -> ServerComplaint | None:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("Type"), str):
         return None
-    message = str(value.get("Message") or "").strip()
+    message = _without_stored_values(_reason(value))
     return ServerComplaint(value["Type"], redact(message, answer.secrets), str(value.get("LimitType") or ""))
+
+
+def _reason(value: dict[str, object]) -> str:
+    """The message; where the cluster only says that it could not change the record, the reason it wraps instead."""
+    message = str(value.get("Message") or "").strip()
+    inner = _INNER.findall(str(value.get("Error") or "")) if message.startswith(_RECORD_NOT_CHANGED) else []
+    return inner[-1].strip() if inner else message
+
+
+def _without_stored_values(message: str) -> str:
+    """Without what RavenDB quotes from its own store: asked to delete a server-wide task that is not there, it answers with all
+    of them, passwords and access keys included (seen on 5.4.207)."""
+    return message.partition(_STORED_VALUES)[0].rstrip(" ,")
 
 
 def error_of_answer(answer: ErrorAnswer, identity: Identity | None = None) -> errors.RavenBackupError:

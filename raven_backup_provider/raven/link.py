@@ -40,6 +40,7 @@ class Request:
     :param body: a JSON value, or an :class:`UploadBody`.
     :param database: the database it is about, for messages.
     :param silence: seconds without a byte from the server; None: the settings' read time-out.
+    :param headers: beside those that every request has.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     content_type: str = "application/json"
     database: str | None = None
     silence: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def url(self, server: str) -> str:
@@ -173,7 +175,7 @@ class Link:
         return pool
 
     def _open(self, pool: urllib3.PoolManager, request: Request, server: str) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*", **request.headers}
         body: Any = None
         if request.body is not None:
             headers["Content-Type"] = request.content_type

@@ -45,7 +45,7 @@ def create_empty(t: Transport, name: str, node: Node | None = None, *, topology_
     if taken is not None:
         raise ConflictError(f"Database '{taken}' exists at {node.url}; '{name}' cannot be created beside it.")
     topology = {"Members": [node.tag], "ReplicationFactor": 1, "DatabaseTopologyIdBase64": wanted}
-    # Two that create the same name at once: the server lets one win and answers 409 to the other.
+    # Two that create the same name at once may both be told 201 (restore_reservation.py); the record says whose it became.
     t.send("PUT", "/admin/databases", {"DatabaseName": name, "Topology": topology}, {"name": name}, node=node)
     found = _topology_id_of(record(t, name, node), name)
     if found != wanted:

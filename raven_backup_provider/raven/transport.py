@@ -125,14 +125,23 @@ class Transport:
         node: Node | None = None,
         database: str | None = None,
         timeout: float | None = None,
+        etag: int | None = None,
     ) -> Any:
         """Send JSON, once. Never repeated once it may have reached a server.
 
+        :param etag: RavenDB acts only if what is changed still has this index, else 409.
         :raises ServerUnavailableError: no answer; whether the server acted on it is then unknown (unless the error is a
             NotSentError).
         """
         request = Request(
-            method, path, _clean(params), body, database=database, silence=timeout, secrets=secrets_in(body)
+            method,
+            path,
+            _clean(params),
+            body,
+            database=database,
+            silence=timeout,
+            headers={} if etag is None else {"ETag": str(etag)},
+            secrets=secrets_in(body),
         )
         return self._send_once(lambda url: self._link.fetch(request, url, fresh=True)[0], node)
 

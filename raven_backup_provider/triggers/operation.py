@@ -8,27 +8,22 @@ through the ordinary client in a few threads of its own; the event loop never bl
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from raven_backup_provider.triggers.in_thread import in_thread
 
 if TYPE_CHECKING:
     from raven_backup_provider.raven.operations import Operation, OperationState
     from raven_backup_provider.raven.transport import Transport
 
-#: Threads for the polls of all triggers of one triggerer. A poll lasts milliseconds; a dead server holds one for seconds.
-POLL_THREADS = 4
 #: Seconds; outages are asked about ever more slowly, up to this.
 LONGEST_PAUSE = 60.0
 #: One poll: quick, not retried, because the next poll is the retry.
 POLL_SETTINGS = {"retries": 0, "connect_timeout": 5.0, "read_timeout": 15.0}
-
-_threads = ThreadPoolExecutor(POLL_THREADS, thread_name_prefix="ravendb-poll")
-_T = TypeVar("_T")
 
 
 class RavenDBOperationTrigger(BaseTrigger):
@@ -42,6 +37,7 @@ class RavenDBOperationTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks.
     :param stall_timeout: seconds without progress, or without an answer, after which the trigger gives up waiting.
     :param deadline: ISO time with zone at which the trigger gives up whatever the progress; None: never.
+    :param cancel_on_kill: a user who ends the task ends the operation; off where somebody else had started it.
     """
 
     def __init__(
@@ -52,6 +48,7 @@ class RavenDBOperationTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         stall_timeout: float = 600.0,
         deadline: str | None = None,
+        cancel_on_kill: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ravendb_conn_id = ravendb_conn_id
@@ -59,6 +56,7 @@ class RavenDBOperationTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.stall_timeout = stall_timeout
         self.deadline = deadline
+        self.cancel_on_kill = cancel_on_kill
         self._transport: Transport | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -71,6 +69,8 @@ class RavenDBOperationTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "stall_timeout": self.stall_timeout,
                 "deadline": self.deadline,
+                # Left out where it says nothing new, so that a release before this one can read it after a downgrade.
+                **({} if self.cancel_on_kill else {"cancel_on_kill": False}),
             },
         )
 
@@ -84,7 +84,10 @@ class RavenDBOperationTrigger(BaseTrigger):
 
         Not called when the triggerer stops or hands the trigger over; :meth:`cleanup` leaves the operation alone.
         """
-        await self._in_thread(self._kill)
+        if not self.cancel_on_kill:
+            self.log.info("Left %s alone: this task had not started it.", self._label())
+            return
+        await in_thread(self._kill)
         self.log.info("Cancelled %s on the server, because a user ended the task.", self._label())
 
     async def cleanup(self) -> None:
@@ -102,7 +105,7 @@ class RavenDBOperationTrigger(BaseTrigger):
             if self._time_is_up():
                 return "timeout", f"{self._label()} was still running at {self.deadline}."
             try:
-                state = await self._in_thread(self._look)
+                state = await in_thread(self._look)
             except RavenBackupError as error:
                 # An outage of seconds must not fail a backup of hours; only one as long as the stall time-out does.
                 if watch.failed():
@@ -144,11 +147,6 @@ class RavenDBOperationTrigger(BaseTrigger):
 
     def _time_is_up(self) -> bool:
         return self.deadline is not None and datetime.now(timezone.utc) >= datetime.fromisoformat(self.deadline)
-
-    async def _in_thread(self, function: Callable[[], _T]) -> _T:
-        # Airflow finds the triggerer's own connection to its database through context variables.
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(_threads, context.run, function)
 
 
 class _Watch:

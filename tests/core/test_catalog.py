@@ -11,7 +11,7 @@ from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
 from raven_backup_provider.core.manifest import FileEntry, Manifest
 from raven_backup_provider.core.model import Engine
-from raven_backup_provider.core.names import manifest_name
+from raven_backup_provider.core.names import database_folder, manifest_name
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.core.builders import FOLDER, T0, manifest
 
@@ -132,3 +132,11 @@ def test_the_newest_stamp_counts_unproven_files_too(root: Path) -> None:
 def test_a_database_folder_is_found_in_any_letter_case(root: Path) -> None:
     assert find_database_folder(FolderDestination(root), "SHOP") == "shop"
     assert find_database_folder(FolderDestination(root), "shopping") is None
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("ſhop", "shop"), ("Größe", "GRÖSSE")])
+def test_two_databases_that_a_human_would_take_for_one_never_share_a_folder(
+    tmp_path: Path, there: str, wanted: str
+) -> None:
+    (tmp_path / "backups" / database_folder(there)).mkdir(parents=True)
+    assert find_database_folder(FolderDestination(tmp_path / "backups"), wanted) is None

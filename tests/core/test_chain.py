@@ -42,6 +42,11 @@ FULLS: list[tuple[str, dict[str, Any], str]] = [
     ("chain too long", {"limits": ChainLimits(max_length=2)}, "the chain has 2 files, the limit is 2"),
     ("chain too old", {"limits": ChainLimits(max_age_seconds=3600)}, "1.0 hours old, the limit is 1.0"),
     (
+        "a full is due by the schedule",
+        {"limits": ChainLimits(full_due=T0 + timedelta(minutes=30))},
+        "a full backup has been due since 2026-03-01 12:30 UTC",
+    ),
+    (
         "clock went back",
         {"limits": ChainLimits(max_age_seconds=3600), "now": T0 - timedelta(seconds=1)},
         "the clock went back",
@@ -64,6 +69,8 @@ INCREMENTALS: list[tuple[str, dict[str, Any]]] = [
     ("the clock went back, no age limit", {"now": T0 - timedelta(days=400)}),
     ("guard holds up to the last point", {"guard": GuardState(7, "guard", 200)}),
     ("within limits", {"limits": ChainLimits(max_length=3, max_age_seconds=3601)}),
+    ("the full is the one that was due", {"limits": ChainLimits(full_due=T0)}),
+    ("the worker's clock is behind the scheduler's", {"limits": ChainLimits(full_due=T0 + timedelta(minutes=2))}),
     ("certificate below Operator", {"mark": mark(raft_index=None, last_etag=200)}),
     ("only compare-exchange changed", {"mark": mark(raft_index=52, last_etag=200)}),
     (

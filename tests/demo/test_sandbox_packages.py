@@ -91,12 +91,13 @@ def test_two_processes_build_a_cache_entry_once(tmp_path: Path) -> None:
     assert (tmp_path / "builds").read_text() == "x"
 
 
-def test_the_patch_changes_five_bytes_and_refuses_any_other_file(tmp_path: Path) -> None:
+def test_the_patch_changes_two_known_places_and_refuses_any_other_file(tmp_path: Path) -> None:
     patched = dotnet_root() / "shared" / ASPNETCORE / RUNTIME.dotnet_version / patch.FILE_NAME
     content = bytearray(patched.read_bytes())
     end = patch.OFFSET + 5
     assert content[patch.OFFSET : end] == patch.LOAD_FALSE
     content[patch.OFFSET : end] = patch.CALL_IS_SUPPORTED
+    content[patch.PRECOMPILED_OFFSET : patch.PRECOMPILED_OFFSET + 4] = patch.PRECOMPILED
     copy = tmp_path / patch.FILE_NAME
     copy.write_bytes(content)
     assert hashlib.sha256(content).hexdigest() == patch.FILE_SHA256

@@ -303,6 +303,85 @@ class DestinationContract:
         for writer in abandoned:
             writer.abort()
 
+    # --- copies: the content is known beforehand ------------------------------------------------------------------
+
+    def leave_half(self, destination: Destination, key: str, half: bytes, expected: FileDigest) -> None:
+        """What a writer leaves that is killed after it wrote ``half``. Overridden where only another process can leave it."""
+        destination.open_write(key, expected=expected).write(half)
+
+    def copy(self, destination: Destination, key: str, data: bytes, expected: FileDigest | None = None) -> StoredFile:
+        with destination.open_write(key, expected=expected or digest_of(data)) as writer:
+            for at in range(0, len(data), 1_000_000):
+                writer.write(data[at : at + 1_000_000])
+            return writer.commit(digest_of(data))
+
+    def test_a_copy_whose_content_is_known_is_published_as_any_file(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        data = os.urandom(2_500_000)
+        assert self.copy(destination, FILE, data).size == len(data)
+        assert load(same_place, FILE) == data
+        with pytest.raises(FileExistsAtDestinationError):
+            destination.open_write(FILE, expected=digest_of(data))
+        self.copy(destination, f"{FOLDER}/empty", b"")
+        assert load(same_place, f"{FOLDER}/empty") == b""
+
+    def test_a_copy_killed_half_way_is_finished_by_the_next_try(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        data = os.urandom(3_500_000)
+        self.leave_half(destination, FILE, data[:2_200_000], digest_of(data))
+        assert keys(same_place) == []
+        self.copy(same_place, FILE, data)
+        assert load(same_place, FILE) == data
+        assert keys(same_place) == [FILE]
+
+    def test_a_copy_of_other_content_takes_nothing_from_a_killed_one(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        old, new = os.urandom(3_500_000), os.urandom(3_400_000)
+        self.leave_half(destination, FILE, old[:2_200_000], digest_of(old))
+        self.copy(same_place, FILE, new)
+        assert load(same_place, FILE) == new
+        assert keys(same_place) == [FILE]
+
+    def test_a_copy_does_not_trust_what_a_killed_one_left(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        data = os.urandom(3_500_000)
+        spoilt = data[:1_100_000] + b"spoilt" + data[1_100_006:2_200_000]
+        self.leave_half(destination, FILE, spoilt, digest_of(data))
+        self.copy(same_place, FILE, data)
+        assert load(same_place, FILE) == data
+
+    def test_a_copy_that_is_not_what_was_announced_is_not_published(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        data, announced = b"x" * 1_500_000, digest_of(b"y" * 1_500_000)
+        writer = destination.open_write(FILE, expected=announced)
+        writer.write(data)
+        with pytest.raises(CorruptBackupError), writer:
+            writer.commit(announced)
+        assert keys(same_place) == []
+        assert same_place.stat(FILE) is None
+        self.copy(same_place, FILE, data)
+        assert load(same_place, FILE) == data
+
+    def test_a_copy_given_up_leaves_nothing_behind(self, destination: Destination) -> None:
+        with destination.open_write(FILE, expected=digest_of(b"content")) as writer:
+            writer.write(b"cont")
+        assert keys(destination) == []
+        assert destination.sweep_partial("") == []
+
+    def test_a_copy_that_was_killed_is_swept_as_any_writer(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        data = os.urandom(3_500_000)
+        self.leave_half(destination, FILE, data[:2_200_000], digest_of(data))
+        with same_place.exclusive("shop"):
+            assert len(same_place.sweep_partial("shop")) == 1
+        assert same_place.sweep_partial("") == []
+
     # --- the right to write -------------------------------------------------------------------------------------
 
     def test_only_one_holds_the_right_to_write_below_a_folder(

@@ -19,7 +19,7 @@ from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, digest_of
 
 CONTENT = b"content" * 100_000
-STEPS = ("mkdir", "chmod", "open", "fchmod", "write", "fsync", "close", "link", "unlink", "replace", "rename", "rmdir")
+STEPS = ("mkdir", "chmod", "open", "write", "fsync", "close", "link", "unlink", "replace", "rename", "rmdir")
 
 
 def kill_before(number: int) -> None:
@@ -45,8 +45,17 @@ def write(destination: FolderDestination) -> None:
         writer.commit(digest_of(CONTENT))
 
 
+def copy(destination: FolderDestination) -> None:
+    """Picks up what an earlier one left."""
+    with destination.open_write(FILE, expected=digest_of(CONTENT)) as writer:
+        writer.write(CONTENT[:300_000])
+        writer.write(CONTENT[300_000:])
+        writer.commit(digest_of(CONTENT))
+
+
 ACTIONS: dict[str, Callable[[FolderDestination], object]] = {
     "write": write,
+    "copy": copy,
     "put": lambda destination: destination.put(FILE, CONTENT),
     "replace": lambda destination: destination.put(FILE, CONTENT, replace=True),
 }

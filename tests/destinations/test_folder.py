@@ -22,6 +22,7 @@ from raven_backup_provider.core.errors import (
     FileMissingAtDestinationError,
     LockedError,
 )
+from raven_backup_provider.core.model import FileDigest
 from raven_backup_provider.destinations import folder_publish
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, FOLDER, DestinationContract, digest_of, keys, load, store
@@ -34,7 +35,31 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-class TestFolderDestination(DestinationContract):
+LEAVE_HALF = """
+import os, signal, sys
+from raven_backup_provider.core.model import FileDigest
+from raven_backup_provider.destinations.folder import FolderDestination
+root, key, size, sha256 = sys.argv[1:]
+writer = FolderDestination(root).open_write(key, expected=FileDigest(int(size), sha256))
+writer.write(sys.stdin.buffer.read())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def leave_half(root: Path, key: str, half: bytes, expected: FileDigest) -> None:
+    """In a process of its own: as long as that lives, its partial file is locked and nobody picks it up."""
+    command = [sys.executable, "-c", LEAVE_HALF, str(root), key, str(expected.size), expected.sha256]
+    done = subprocess.run(command, input=half, capture_output=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+class FolderContract(DestinationContract):
+    def leave_half(self, destination: Destination, key: str, half: bytes, expected: FileDigest) -> None:
+        assert isinstance(destination, FolderDestination)
+        leave_half(Path(destination.local_path("")), key, half, expected)
+
+
+class TestFolderDestination(FolderContract):
     @pytest.fixture
     def destination(self, root: Path) -> FolderDestination:
         return FolderDestination(root)
@@ -44,7 +69,7 @@ class TestFolderDestination(DestinationContract):
         return FolderDestination(str(root))
 
 
-class TestFolderWithoutHardLinks(DestinationContract):
+class TestFolderWithoutHardLinks(FolderContract):
     """Some network mounts refuse link(); publishing then goes by renameat2."""
 
     @pytest.fixture
@@ -106,6 +131,17 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_relative_root_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="absolute"):
         FolderDestination("backups")
+
+
+def test_a_folder_that_takes_files_but_gives_none_back_is_refused_by_the_check(tmp_path: Path, root: Path) -> None:
+    """Append-only folders, and shares that let one create but not rename or delete."""
+    if subprocess.run(["chattr", "+a", str(root)], capture_output=True).returncode:
+        pytest.skip("the file system here knows no append-only folders, or we may not make one")
+    try:
+        with pytest.raises(DestinationAccessError, match=r"lsattr"):
+            FolderDestination(root).check_writable()
+    finally:
+        subprocess.run(["chattr", "-a", str(root)], check=True)
 
 
 # --- rights -------------------------------------------------------------------------------------------------------

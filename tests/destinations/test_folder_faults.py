@@ -14,7 +14,8 @@ import pytest
 from raven_backup_provider.core.errors import DestinationFullError
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
-from tests.destinations.killed_writer import CONTENT
+from tests.destinations.killed_writer import CONTENT, copy
+from tests.destinations.test_folder import leave_half
 
 OLD = b"what was there before"
 
@@ -54,6 +55,28 @@ def test_a_kill_at_any_step_leaves_a_whole_file_or_none_and_the_next_run_is_not_
     assert outcomes == {True, False}, "the kills did not fall on both sides of the publishing"
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("leftover", [b"", CONTENT[:200_000], CONTENT[:100_000] + b"spoilt" * 30_000])
+def test_a_copy_killed_at_any_step_is_finished_by_the_next_one(tmp_path: Path, leftover: bytes) -> None:
+    for number in itertools.count(1):
+        root = tmp_path / str(number)
+        root.mkdir()
+        if leftover:
+            leave_half(root, FILE, leftover, digest_of(CONTENT))
+        ended = run(root, "copy", number).returncode == 0
+        destination = FolderDestination(root)
+        assert [load(destination, key) for key in keys(destination)] in ([], [CONTENT])
+        if ended:
+            break  # there is no such step
+        if not keys(destination):
+            copy(destination)
+        assert load(destination, FILE) == CONTENT
+        with destination.exclusive("shop"):
+            destination.sweep_partial("shop")
+        assert [path.name for path in (root / FOLDER).iterdir()] == [FILE.rsplit("/", 1)[1]]
+    assert number > 10
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
@@ -91,6 +114,16 @@ def test_a_full_disk_spoils_nothing_and_is_usable_again_at_once(small_disk: Path
     assert free is not None
     assert 600_000 < free < 750_000
     store(destination, f"{FOLDER}/next", bytes(600_000))
+
+
+def test_a_copy_that_fills_the_disk_leaves_nothing_that_keeps_it_full(small_disk: Path) -> None:
+    destination = FolderDestination(small_disk)
+    content = bytes(2_000_000)
+    writer = destination.open_write(FILE, expected=digest_of(content))
+    with pytest.raises(DestinationFullError), writer:
+        writer.write(content)
+    assert os.listdir(small_disk / FOLDER) == []
+    store(destination, FILE, bytes(800_000))
 
 
 def test_a_full_disk_keeps_nobody_from_locking_and_deleting(small_disk: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.core.errors import ConfigurationError, DestinationAccessError
+from raven_backup_provider.destinations import folder_mounts
 from raven_backup_provider.destinations.folder import FolderDestination
 from raven_backup_provider.hooks.storage import RavenDBBackupFolderHook, open_destination
 from tests.support.airflow_fixtures import SetConnection
@@ -42,6 +43,21 @@ def test_the_operators_server_path_wins(set_connection: SetConnection) -> None:
     own = set_connection("own", "ravendb_backup_folder", extra={"path": "/mnt/b", "server_path": "/srv/b"})
     assert folder(own, "/other")[1] == "/other/shop"
     assert folder("/mnt/b", "/other")[1] == "/other/shop"
+
+
+def test_a_connection_can_require_that_the_folder_is_a_mount(
+    set_connection: SetConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(folder_mounts, "MOUNTS", table)
+    open_destination(set_connection("any", "fs", extra={"path": str(tmp_path)})).check_writable()
+    nas = set_connection("nas", "ravendb_backup_folder", extra={"path": str(tmp_path), "require_mount": True})
+    with pytest.raises(DestinationAccessError, match="require_mount"):
+        open_destination(nas).check_writable()
+    set_connection("odd", "fs", extra={"path": str(tmp_path), "require_mount": "maybe"})
+    with pytest.raises(ConfigurationError, match="'odd': require_mount must be true or false"):
+        open_destination("odd")
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,23 @@ def test_only_the_newest_chain_or_a_named_one_can_be_verified(plain_chain: Backu
     assert not check(two, chains=[older.name]).ok
 
 
+@pytest.mark.parametrize(("selection", "read"), [(Selection.NEWEST_POINT, [2]), (Selection.SIZES, [])])
+def test_after_a_backup_only_the_newest_file_is_read_or_none_where_nothing_is_new(
+    plain_chain: Backups, copy_of: Copy, selection: Selection, read: list[int]
+) -> None:
+    whole = check(plain_chain, selection=selection)
+    assert whole.ok
+    assert [number for number, file in enumerate(whole.files) if file.read == "deep"] == read
+    broken = copy_of(plain_chain)
+    for number in range(3):
+        flip_bit(files(broken)[number], 60)
+    found = check(broken, selection=selection)
+    assert [number for number, file in enumerate(found.files) if file.verdict is Verdict.INVALID] == read
+    cut = files(broken)[0]
+    cut.write_bytes(cut.read_bytes()[:-1])
+    assert not check(broken, selection=selection).ok, "sizes are always compared"
+
+
 def test_verifying_nothing_is_an_error(plain_chain: Backups, tmp_path: Path) -> None:
     from raven_backup_provider.destinations.folder import FolderDestination
 

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from raven_backup_provider.operators.assets import BACKUP_ALIAS, backup_asset
+from raven_backup_provider.operators.assets import BACKUP_ALIAS, COPY_ALIAS, backup_asset, copy_asset
+from raven_backup_provider.operators.audit import RavenDBAuditBackupsOperator
 from raven_backup_provider.operators.backup import (
     RavenDBBackupOperator,
     RavenDBFullBackupOperator,
     RavenDBIncrementalBackupOperator,
     RavenDBSnapshotBackupOperator,
 )
+from raven_backup_provider.operators.copy import RavenDBCopyBackupOperator
 from raven_backup_provider.operators.restore import RavenDBRestoreOperator
 from raven_backup_provider.operators.tombstone_guard import RavenDBRemoveTombstoneGuardOperator
 from raven_backup_provider.operators.verify import RavenDBVerifyBackupOperator
@@ -28,6 +30,8 @@ REQUIRED: dict[Any, dict[str, Any]] = {
     **{kind: {"destination": "b"} for kind in BACKUPS},
     RavenDBRestoreOperator: {"destination": "b", "target": "t"},
     RavenDBVerifyBackupOperator: {"destination": "b"},
+    RavenDBCopyBackupOperator: {"destination": "b", "source": ["a"]},
+    RavenDBAuditBackupsOperator: {"destinations": ["a", "b"]},
     RavenDBRemoveTombstoneGuardOperator: {},
 }
 
@@ -72,9 +76,17 @@ def test_a_backup_reports_to_the_alias_beside_the_outlets_of_the_user(kind: Any)
     assert [outlet.name for outlet in operator.outlets] == [own.name, BACKUP_ALIAS]
 
 
-def test_no_two_databases_share_an_asset() -> None:
+def test_a_copy_reports_to_its_own_alias_and_can_be_mapped_over_destinations() -> None:
+    with DAG("d", schedule=None):
+        RavenDBCopyBackupOperator.partial(task_id="t", database="shop", source="a").expand(destination=["b", "c"])
+    operator = RavenDBCopyBackupOperator(task_id="t", destination="b", source="a")
+    assert [outlet.name for outlet in operator.outlets] == [COPY_ALIAS]
+
+
+@pytest.mark.parametrize("asset", [backup_asset, copy_asset])
+def test_no_two_databases_share_an_asset(asset: Any) -> None:
     names = ["a", "a/b", "a:b", "a b", "ä", "%61", "a?x=1", "a#b"]
-    assets = [backup_asset("r", name) for name in names]
+    assets = [asset("r", name) for name in names]
     assert len({asset.uri for asset in assets}) == len({asset.name for asset in assets}) == len(names)
 
 

@@ -9,10 +9,16 @@ from raven_backup_provider.core import errors
 from raven_backup_provider.operators.outcome import Outcome, airflow_outcome, outcome_of
 
 FAIL_NOW = {
+    "BackupTaskNotFoundError",
+    "MissingRightError",
+    "OverdueError",
+    "DiscoveryRefusedError",
+    "ArchivedFileError",
     "BrokenChainError",
     "CertificateError",
     "ClearanceError",
     "ConfigurationError",
+    "CopiesDifferError",
     "CorruptBackupError",
     "DatabaseDisabledError",
     "DatabaseNotFoundError",
@@ -21,14 +27,19 @@ FAIL_NOW = {
     "FileMissingAtDestinationError",
     "LicenceError",
     "ManifestError",
+    "MassDeletionError",
+    "NoGoodCopyError",
     "PreflightError",
+    "ProtectedFileError",
     "RavenBackupError",
     "RestoreOutcomeUnknownError",
     "RestorePointNotFoundError",
     "RestoreRefusedError",
     "ShardedDatabaseError",
+    "SourceFailedError",
 }
 RETRY = {
+    "InventoryError",
     "ConflictError",
     "DatabaseBusyError",
     "DatabaseNotOnNodeError",
@@ -41,8 +52,10 @@ RETRY = {
     "OperationCanceledError",
     "OperationFailedError",
     "OperationLostError",
+    "RetrievalRunningError",
     "ServerError",
     "ServerUnavailableError",
+    "SourceBrokeOffError",
     "StalledError",
 }
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RavenBackupError)]
@@ -51,6 +64,14 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 def make(kind: type[errors.RavenBackupError]) -> errors.RavenBackupError:
     if issubclass(kind, errors.PreflightError):
         return kind("The backup", ["what is wrong"])
+    if issubclass(kind, errors.SourceFailedError):
+        return kind(errors.CorruptBackupError("what is wrong"))
+    if issubclass(kind, errors.NoGoodCopyError):
+        return kind("shop/x", [("folder:/b", errors.CorruptBackupError("what is wrong"))])
+    if issubclass(kind, errors.MissingRightError):
+        return kind("what is wrong", "s3:GetObject")
+    if issubclass(kind, errors.ProtectedFileError):
+        return kind("what is wrong", None)
     return kind("what is wrong", "HasX") if issubclass(kind, errors.LicenceError) else kind("what is wrong")
 
 

@@ -22,7 +22,10 @@ def use_temporary_home() -> Path:
     A second call returns the folder of the first one.
     """
     known = os.environ.get("RAVEN_BACKUP_TEST_AIRFLOW_HOME")
-    if known and os.environ.get("AIRFLOW_HOME") == known:
+    # Workers of a parallel run inherit the variables of the process that starts them, and need homes of their own.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    mine = os.environ.get("RAVEN_BACKUP_TEST_AIRFLOW_WORKER", "") == worker
+    if known and mine and os.environ.get("AIRFLOW_HOME") == known:
         return Path(known)
     if "airflow.configuration" in sys.modules:
         raise RuntimeError("Airflow is imported already: call use_temporary_home() first")
@@ -39,6 +42,7 @@ def use_temporary_home() -> Path:
 def _settings(home: Path) -> dict[str, str]:
     return {
         "RAVEN_BACKUP_TEST_AIRFLOW_HOME": str(home),
+        "RAVEN_BACKUP_TEST_AIRFLOW_WORKER": os.environ.get("PYTEST_XDIST_WORKER", ""),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -54,8 +54,16 @@ class QuickAirflow(AirflowServer):
 
     def restart(self, name: str) -> None:
         """Kill one part hard and start another one in its place, which ends with this Airflow."""
+        self.kill_part(name)
+        self.start_part(name)
+
+    def kill_part(self, name: str) -> None:
+        """Kill one part hard."""
         assert self._session is not None
         os.kill(self.part(name), signal.SIGKILL)
+
+    def start_part(self, name: str) -> None:
+        """Start one more of a part, which ends with this Airflow."""
         log = (self.home / f"second-{name}.log").open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", name],

@@ -1,0 +1,150 @@
+"""Configuration files of server-wide backups.
+
+`config check FILE...` says what they would do, database by database, without doing it; exit code 1 if anything is wrong. The
+databases come from --inventory, or from the servers, which are asked and not changed. `config schema` prints the JSON schema of
+the files, for editors.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raven_backup_provider.cli import arguments as shared
+from raven_backup_provider.cli import clients
+from raven_backup_provider.cli.exit_codes import ExitCode
+from raven_backup_provider.cli.output import print_facts, print_json, print_table
+from raven_backup_provider.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from raven_backup_provider.core.inventory import Inventory
+    from raven_backup_provider.server_wide.config import ServerWideTask
+    from raven_backup_provider.server_wide.config_reader import ReadConfig
+    from raven_backup_provider.server_wide.plan import Plan
+
+HELP = "check the configuration of server-wide backups"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("action", choices=["check", "schema"])
+    parser.add_argument("files", nargs="*", metavar="FILE", help="configuration files, or folders of them")
+    parser.add_argument(
+        "--inventory",
+        metavar="PLACE",
+        help="the databases as discovery has listed them: the folder, one of its files, or variable:<name>",
+    )
+    shared.add_server(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    if arguments.action == "schema":
+        from raven_backup_provider.server_wide.config_schema import config_schema
+
+        print_json(config_schema())
+        return ExitCode.OK
+    return _check(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from raven_backup_provider.server_wide.config_reader import find_configs, read_configs
+    from raven_backup_provider.server_wide.plan import make_plan
+
+    if not arguments.files:
+        raise ConfigurationError("Name the configuration file to check.")
+    paths = [found for name in arguments.files for found in find_configs(Path(name)) or [Path(name)]]
+    configs = read_configs(paths)
+    tasks = [task for config in configs for task in config.tasks]
+    inventories = {conn_id: _inventory(arguments, conn_id) for conn_id in sorted({t.ravendb_conn_id for t in tasks})}
+    plan = make_plan(tasks, inventories)
+    problems = [str(problem) for config in configs for problem in config.problems] + list(plan.problems)
+    return _report(arguments, configs, plan, inventories, problems)
+
+
+def _report(
+    arguments: argparse.Namespace,
+    configs: Sequence[ReadConfig],
+    plan: Plan,
+    inventories: Mapping[str, Inventory],
+    problems: Sequence[str],
+) -> int:
+    from raven_backup_provider.server_wide.explain import rows, task_facts
+
+    tasks = [task for config in configs for task in config.tasks]
+    found = rows(plan)
+    if arguments.json:
+        print_json(
+            {
+                "tasks": [task_facts(task) for task in tasks],
+                "databases": [asdict(row) for row in found],
+                "left_out": [asdict(one) for one in plan.left_out],
+                "problems": list(problems),
+            }
+        )
+    else:
+        for task in tasks:
+            _print_task(task, plan, inventories)
+        for problem in problems:
+            print(f"WRONG: {problem}")
+    return ExitCode.FAILED if problems or any(row.refused for row in found) else ExitCode.OK
+
+
+def _print_task(task: ServerWideTask, plan: Plan, inventories: Mapping[str, Inventory]) -> None:
+    from raven_backup_provider.server_wide.explain import rows, servers, task_facts
+
+    print_facts(task_facts(task))
+    for line in servers([task], inventories):
+        print(f"\n  {line}")
+    print_table(
+        ("DATABASE", "STATE", "SCHEDULE", "ENCRYPTION", "DAG"),
+        [
+            (
+                row.database,
+                row.state,
+                row.schedule,
+                f"{row.encryption}{f'; REFUSED: {row.refused}' if row.refused else ''}",
+                row.dag_id,
+            )
+            for row in rows(plan)
+            if row.task == task.name
+        ],
+        indent="  ",
+    )
+    for one in plan.left_out:
+        if one.task == task.name:
+            print(f"  {one.database}: no DAG, {one.reason}")
+    print()
+
+
+def _inventory(arguments: argparse.Namespace, conn_id: str) -> Inventory:
+    """From where the arguments say: a file, the folder or Variable of the DAG file, or the server itself."""
+    from raven_backup_provider.core.inventory_file import InventoryFile
+    from raven_backup_provider.server_wide.inventory_source import read_inventory
+
+    place = arguments.inventory
+    if place is None:
+        return _ask(arguments, conn_id)
+    if Path(place).is_file():
+        return InventoryFile(Path(place)).read()
+    if Path(place).is_dir():
+        place = str(Path(place).absolute())
+    return read_inventory(place, conn_id)
+
+
+def _ask(arguments: argparse.Namespace, conn_id: str) -> Inventory:
+    from raven_backup_provider.core.inventory import Inventory
+    from raven_backup_provider.core.inventory_changes import next_inventory
+    from raven_backup_provider.raven.database_listing import list_databases
+
+    if arguments.conn is None and not arguments.url:
+        arguments = argparse.Namespace(**{**vars(arguments), "conn": conn_id})
+    with clients.open_transport(arguments) as transport:
+        seen = list_databases(transport)
+        now = datetime.now(timezone.utc)
+        found, _ = next_inventory(Inventory(conn_id, transport.settings.urls[0]), seen, now=now, confirmed=True)
+        return found

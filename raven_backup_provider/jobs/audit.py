@@ -1,0 +1,129 @@
+"""Comparing what several destinations hold of the same databases: by list, size and manifest, and by reading if asked.
+
+Every destination is as good as another: the first that proves a file decides what it is (list the primary first). One that is
+down is reported and does not stop the rest. What a destination's own retention has removed is not missing there: of chains
+older than the oldest one it still has, nothing is expected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from raven_backup_provider.core.catalog import RestorePoint
+from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.errors import (
+    ArchivedFileError,
+    ConfigurationError,
+    CorruptBackupError,
+    DestinationError,
+    RestorePointNotFoundError,
+    SourceFailedError,
+)
+from raven_backup_provider.core.names import database_folder
+from raven_backup_provider.core.transfer import read_whole
+from raven_backup_provider.core.transfer_progress import TransferProgress
+from raven_backup_provider.jobs.audit_compare import Audited, fill_rows
+from raven_backup_provider.jobs.audit_model import AuditRequest, AuditRun, Cell, State
+from raven_backup_provider.jobs.audit_report import AuditReport
+from raven_backup_provider.jobs.heal import heal
+from raven_backup_provider.jobs.list_points import sources
+from raven_backup_provider.jobs.locate import Source
+from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint
+
+log = logging.getLogger(__name__)
+
+#: Files of one destination that could not be read, in a row, before no more of it are read.
+_UNREADABLE = 3
+
+
+def audit(destinations: Sequence[Destination], request: AuditRequest, run: AuditRun | None = None) -> AuditReport:
+    """Compare, heal if asked to, and report; finds everything, stops at nothing.
+
+    :raises RestorePointNotFoundError: every destination could be read and none holds anything: nothing was audited.
+    """
+    run = run or AuditRun()
+    begun = run.monotonic()
+    places = {destination.identity: destination for destination in destinations}
+    if not places:
+        raise ConfigurationError("No destination to audit is given.")
+    found, unreachable = _read_all(places, request)
+    if not found and not unreachable:
+        whose = f" of '{request.database}'" if request.database else ""
+        raise RestorePointNotFoundError(f"There is no backup{whose} at {', '.join(places)}: nothing was audited.")
+    for one in found:
+        fill_rows(one, tuple(places), request, run.clock())
+    bytes_read = _read_files(found, request, run) if request.deep else 0
+    bytes_sent = sum(heal(one, places, request, run) for one in found) if request.heal else 0
+    rows = tuple(row for one in found for row in one.all_rows())
+    seconds = round(run.monotonic() - begun, 3)
+    report = AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds)
+    log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.table())
+    return report
+
+
+def _read_all(places: dict[str, Destination], request: AuditRequest) -> tuple[list[Audited], dict[str, str]]:
+    found: dict[str, Audited] = {}
+    unreachable: dict[str, str] = {}
+    for identity, destination in places.items():
+        try:
+            for source in sources(destination, request.database):
+                key, holder = _read_one(source, request)
+                found.setdefault(key, Audited(key)).holders[identity] = holder
+        except RestorePointNotFoundError as error:
+            log.info("%s", error)
+        except DestinationError as error:
+            log.warning("%s cannot be audited now: %s", identity, error)
+            unreachable[identity] = str(error)
+            for one in found.values():
+                one.holders.pop(identity, None)
+    for one in found.values():
+        one.failures = {identity: DestinationError(why) for identity, why in unreachable.items()}
+    return [one for _, one in sorted(found.items()) if one.holders], unreachable
+
+
+def _read_one(source: Source, request: AuditRequest) -> tuple[str, Holder]:
+    holder = Holder.read(source, request.signing_key)
+    found = [f.manifest for folder in holder.folders.values() for f in folder.files.values()]
+    newest = max((m for m in found if m is not None), key=lambda m: m.started, default=None)
+    if newest is not None:
+        return database_folder(newest.database.name).casefold(), holder
+    return (source.folder.rpartition("/")[2] or source.database or "").casefold(), holder
+
+
+def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) -> int:
+    """Read what is present, destination by destination; bytes read."""
+    chosen = [
+        (one, identity, point, row)
+        for one in found
+        for identity in one.holders
+        for point, row in one.rows
+        if row.cells[identity].state is State.PRESENT and _in_sample(request, point)
+    ]
+    progress = TransferProgress("Audit", sum(p.manifest.file.size for *_, p, _ in chosen), run.monotonic)
+    in_a_row: dict[str, int] = {}
+    for one, identity, point, row in sorted(chosen, key=lambda c: list(c[0].holders).index(c[1])):
+        if in_a_row.get(identity, 0) >= _UNREADABLE:
+            row.cells[identity] = Cell(State.UNREACHABLE, "It was not read, after others failed.", transient=True)
+            continue
+        row.cells[identity] = _read_cell(one.holders[identity], point, run, progress)
+        unreadable = row.cells[identity].state is State.UNREACHABLE
+        in_a_row[identity] = in_a_row.get(identity, 0) + 1 if unreadable else 0
+    return progress.bytes
+
+
+def _in_sample(request: AuditRequest, point: MergedPoint) -> bool:
+    return request.sample is None or request.sample.holds(RestorePoint(point.name, point.manifest))
+
+
+def _read_cell(holder: Holder, point: MergedPoint, run: AuditRun, progress: TransferProgress) -> Cell:
+    key, digest = holder.key(point.chain, point.name), point.manifest.file.digest
+    try:
+        read_whole(holder.source.destination, key, digest, run.cancel, run.reading, progress.passed)
+    except SourceFailedError as failed:
+        if isinstance(failed.cause, ArchivedFileError):
+            return Cell(State.ARCHIVED, str(failed))
+        if isinstance(failed.cause, CorruptBackupError):
+            return Cell(State.DAMAGED, str(failed))
+        return Cell(State.UNREACHABLE, str(failed), transient=True)
+    return Cell(State.PRESENT, hashed=True)

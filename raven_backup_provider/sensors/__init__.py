@@ -1,0 +1,1 @@
+"""Thin Airflow sensors: waiting for what a RavenDB server does by itself."""

@@ -1,0 +1,71 @@
+"""When something is overdue: a database's last backup, or the list of a server's databases. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from raven_backup_provider.core.inventory import Inventory
+from raven_backup_provider.server_wide.config import ServerWideTask
+from raven_backup_provider.server_wide.plan import PlannedDag
+from raven_backup_provider.server_wide.schedule import last_due
+
+_INSTANT = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is overdue.
+
+    :param fails: fail the task that found it; otherwise it is only logged.
+    """
+
+    message: str
+    fails: bool
+
+
+def backup_alarm(planned: PlannedDag, last_success: datetime | None, now: datetime) -> Alarm | None:
+    """Whether the database's newest successful backup is too old.
+
+    :param last_success: None: there was none; then it counts from when the database was first seen.
+    """
+    if not planned.scheduled:
+        return None
+    limit = _oldest_allowed(planned.task, now)
+    seen = last_success or planned.database.since
+    if limit is None or seen >= limit:
+        return None
+    told = f"the last one is of {_utc(last_success)}" if last_success else f"none since it was seen first, {_utc(seen)}"
+    return Alarm(
+        f"{planned.database.name}: no successful backup of {planned.task.name!r} since {_utc(limit)}; {told} "
+        f"({planned.dag_id}, {planned.database.state}).",
+        planned.task.alarms.action == "fail",
+    )
+
+
+def inventory_alarm(tasks: Sequence[ServerWideTask], inventory: Inventory, now: datetime) -> Alarm | None:
+    """Whether the list of the server's databases is too old for one of its tasks: new databases would have no backup."""
+    if not tasks:
+        return None
+    hours = min(task.alarms.inventory_max_age_hours for task in tasks)
+    if inventory.read is not None and now - inventory.read <= timedelta(hours=hours):
+        return None
+    told = f"were last listed at {_utc(inventory.read)}" if inventory.read else "were never listed"
+    return Alarm(
+        f"The databases of {tasks[0].ravendb_conn_id} {told}; more than {hours:g} hours ago: databases made since then are not "
+        "backed up. Look at the log of the task discover.",
+        any(task.alarms.action == "fail" for task in tasks),
+    )
+
+
+def _oldest_allowed(task: ServerWideTask, now: datetime) -> datetime | None:
+    """A success before this moment is too old: the configured age, or the last but one time at which a backup was due."""
+    if task.alarms.max_age_hours is not None:
+        return now - timedelta(hours=task.alarms.max_age_hours)
+    latest = last_due(task.frequencies, task.time_zone, now)
+    return last_due(task.frequencies, task.time_zone, latest - _INSTANT) if latest is not None else None
+
+
+def _utc(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else "never"
