@@ -51,7 +51,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     _set_up_logging(parsed)
     try:
-        return int(import_module(_module(parsed.verb)).run(parsed))
+        code = int(import_module(_module(parsed.verb)).run(parsed))
+        sys.stdout.flush()  # here, where a reader that is gone is no surprise, and not when Python ends
+        return code
     except RavenBackupError as error:
         return _report(error, parsed, exit_code_of(error))
     except Stopped as stopped:

@@ -106,8 +106,11 @@ def _claim(
     name = reservation_name(target)
     try:
         t.send("PUT", "/admin/databases", claimed, {"name": name}, node=node, etag=int(found["Etag"]))
-    except (ConflictError, DatabaseNotFoundError, DatabaseBusyError, DatabaseDisabledError):
+    except (ConflictError, DatabaseNotFoundError):
         raise _busy(node, target) from None
+    except (DatabaseBusyError, DatabaseDisabledError) as error:
+        # Of a disabled database the server may say this of a change that it has made; the record tells.
+        log.debug("Claiming %s was answered with: %s", name, error)
     except ServerError as error:
         if "non-existing database" in str(error):  # whoever held it has just released it
             raise _busy(node, target) from None
