@@ -17,7 +17,7 @@ from tests.support.backups import put_some, settings_of
 from tests.support.live_airflow import LiveAirflow, QuickAirflow, eventually
 from tests.support.native_tasks import TaskStage, wait_for_node
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 DAG = "watched"
 

@@ -40,7 +40,7 @@ from raven_backup_provider.raven.transport import Transport
 from tests.support.backups import settings_of
 from tests.support.servers import MakeDatabase
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.integration, pytest.mark.timeout(180)]
 
 NAME = "all"
 IN_DATABASE = f"Server Wide Backup, {NAME}"

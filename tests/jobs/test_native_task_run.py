@@ -34,7 +34,7 @@ from tests.support.backups import settings_of
 from tests.support.killed_task_run import run_killed, run_with_memory
 from tests.support.native_tasks import NAME, MakeStage, Memory, ReadyStage, TaskStage, wait_for_node
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.integration, pytest.mark.timeout(240)]
 
 #: Documents of 1 KB: enough for a backup of about a second, which a test can meet while it runs.
 MANY = 60_000
