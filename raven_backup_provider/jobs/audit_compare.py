@@ -93,7 +93,8 @@ def is_kept(holder: Holder | None, chain: MergedChain, chains: Sequence[MergedCh
     What retention let go of on purpose (core/pruned_chains.py) does not. Nor does what is older than the oldest chain there:
     it was let go before that was written down, or by somebody else. Where there is nothing at all, everything counts as missing.
     """
-    if holder is not None and chain.name in holder.pruned:
+    # Written down before it goes: one that was then protected, or kept after all, still has files and belongs here.
+    if holder is not None and chain.name in holder.pruned and not holder.files(chain.name):
         return False
     if request.since is not None:
         return chain.started >= request.since

@@ -157,7 +157,8 @@ class _Copying:
 
     def _was_let_go(self, one: Chosen, there: Holder) -> bool:
         """Retention removed it from the target; only one that is asked for by name comes back."""
-        if self.request.selection.which is not Which.ALL or one.chain.name not in there.pruned:
+        let_go = one.chain.name in there.pruned and not there.files(one.chain.name)
+        if self.request.selection.which is not Which.ALL or not let_go:
             return False
         log.info("%s was removed from %s by retention, so it is not copied again.", one.chain.name, self._where)
         return True

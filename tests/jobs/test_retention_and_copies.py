@@ -82,6 +82,19 @@ def test_copying_everything_leaves_out_what_retention_let_go_but_not_what_is_ask
     assert sorted([*left, gone.key_of(0), gone.key_of(1)]) == sorted(points(copy))
 
 
+def test_a_chain_that_was_written_down_but_stayed_is_healed_like_any_other(
+    primary: FolderDestination, copy: FolderDestination, chains: list[MadeChain], tmp_path: Path
+) -> None:
+    """Prune writes down first; what the store then protects stays."""
+    stayed = chains[5]
+    names = [stayed.key_of(0).split("/")[1]]
+    (tmp_path / "copy" / "shop" / PRUNED_NAME).write_bytes(dump_pruned({}, names, datetime.now(timezone.utc)))
+    lost = stayed.key_of(1)
+    copy.delete([lost, f"{lost}.manifest.json"])
+    audit([primary, copy], AuditRequest("shop", heal=True, grace=timedelta(0)))
+    assert points(copy) == points(primary)
+
+
 def test_a_list_that_cannot_be_read_brings_too_much_rather_than_too_little(
     primary: FolderDestination, copy: FolderDestination, chains: list[MadeChain], tmp_path: Path
 ) -> None:
