@@ -6,6 +6,7 @@ earlier file may hold ones that were deleted later, and nothing in the chain wou
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from raven_backup_provider.raven.transport import Node, Transport, database_path
 
 _LAST_ONLY = ("Indexes", "Subscriptions")
 _CHUNK = 1 << 20
+_FAULT_IS_NOTED_WITHIN = 5.0  # seconds
 
 
 def import_options(*, last: bool, encryption_key_base64: str | None = None) -> dict[str, Any]:
@@ -72,11 +74,18 @@ def import_file(
 
 
 def _fault(t: Transport, operation: Operation) -> str | None:
-    try:
-        state = read_state(t, operation)
-    except RavenBackupError:
-        return None
-    return state.error if state is not None and state.status is OperationStatus.FAULTED else None
+    """Why the operation failed. The server may answer the upload with 500 a moment before it notes the fault there."""
+    give_up = time.monotonic() + _FAULT_IS_NOTED_WITHIN
+    while True:
+        try:
+            state = read_state(t, operation)
+        except RavenBackupError:
+            return None
+        if state is None or state.status is not OperationStatus.IN_PROGRESS:
+            return state.error if state is not None and state.status is OperationStatus.FAULTED else None
+        if time.monotonic() >= give_up:
+            return None
+        time.sleep(0.05)
 
 
 def _chunks(body: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
