@@ -5,6 +5,7 @@ Deliberately independent of `raven_backup_provider`: what checks our backups mus
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import requests
@@ -12,6 +13,7 @@ import requests
 from demo.sandbox.errors import SandboxError
 
 TIMEOUT_SECONDS = 60
+LOADS_WITHIN_SECONDS = 30
 
 
 def open_session(ca: str | None = None, client_pem: str | None = None) -> requests.Session:
@@ -22,6 +24,11 @@ def open_session(ca: str | None = None, client_pem: str | None = None) -> reques
     session.cert = client_pem
     session.headers["Accept-Encoding"] = "identity"  # the server is near: compressing costs more than it saves
     return session
+
+
+def _is_loading(response: requests.Response) -> bool:
+    """A database that was restored just now may not open yet, its files still held by the restore. Nothing was done then."""
+    return response.status_code == 503 and "DatabaseLoadFailureException" in response.text
 
 
 class Endpoint:
@@ -44,7 +51,12 @@ class Endpoint:
 
         Raises SandboxError from HTTP 400 on; a 404 is returned when `missing_ok`.
         """
-        response = self.session.request(method, self.url + path, timeout=timeout, **arguments)
+        give_up = time.monotonic() + LOADS_WITHIN_SECONDS
+        while True:
+            response = self.session.request(method, self.url + path, timeout=timeout, **arguments)
+            if not _is_loading(response) or time.monotonic() >= give_up:
+                break
+            time.sleep(0.5)
         if response.status_code >= 400 and not (missing_ok and response.status_code == 404):
             raise SandboxError(f"{method} {response.url} answered {response.status_code}: {response.text[:2000]}")
         return response

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,12 +171,18 @@ class ExportSummary:
 
 
 def summarize(
-    chunks: Iterable[bytes], *, name: str = "the backup", collect_keys: bool = True, hash_attachments: bool = False
+    chunks: Iterable[bytes],
+    *,
+    name: str = "the backup",
+    collect_keys: bool = True,
+    hash_attachments: bool = False,
+    on_item: Callable[[Item], None] | None = None,
 ) -> ExportSummary:
     """Walk the whole backup and count.
 
     :param collect_keys: keep the compare-exchange keys (memory grows with their number, nothing else does).
     :param hash_attachments: compare the content of attachments with their hashes.
+    :param on_item: shown every item.
     :raises CorruptBackupError: as :func:`read_export`.
     """
     tally = _Tally(collect_keys)
@@ -190,6 +196,8 @@ def summarize(
 
     for item in read_export(counted(), name=name, hash_attachments=hash_attachments):
         tally.add(item)
+        if on_item is not None:
+            on_item(item)
     return tally.summary(length)
 
 

@@ -104,6 +104,13 @@ class CompareExchangeEntry(StrictPart):
     fingerprints: tuple[str, ...]
 
 
+class CountersEntry(StrictPart):
+    """Marks of the counters that changed with this file (a full: of all), so that a document deleted and written again is
+    noticed; see core/counter_marks.py."""
+
+    changes: str
+
+
 class Manifest(StrictPart):
     """One backup file and everything needed to judge, continue and restore it."""
 
@@ -126,6 +133,7 @@ class Manifest(StrictPart):
     counts: dict[str, Count]
     collections: dict[str, Count]
     compare_exchange: CompareExchangeEntry | None = None
+    counters: CountersEntry | None = None
     warnings: tuple[str, ...] = ()
 
 

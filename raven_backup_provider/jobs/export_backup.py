@@ -10,6 +10,7 @@ from datetime import datetime
 from raven_backup_provider import __version__
 from raven_backup_provider.core import compare_exchange
 from raven_backup_provider.core.chain import Decision
+from raven_backup_provider.core.counter_marks import CounterMarks
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ExportRejectedError,
@@ -39,7 +40,8 @@ from raven_backup_provider.jobs.accept_export import (
 )
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation, interrupted
-from raven_backup_provider.jobs.export_pipeline import Exported, run_export
+from raven_backup_provider.jobs.export_pipeline import ContentLook, Exported, run_export
+from raven_backup_provider.jobs.kept_counters import CounterWatch, watch_counters
 from raven_backup_provider.jobs.progress import ByteProgress
 from raven_backup_provider.jobs.steps import Step
 from raven_backup_provider.jobs.tombstone_hold import TombstoneHold
@@ -57,6 +59,7 @@ class ExportPlan:
     :param mark: the database before the export; the next incremental starts there.
     :param key: key of the backup file at the destination.
     :param started: the time in its name (UTC).
+    :param known_counters: on record at the point before, none for a full; None where they are not known.
     """
 
     decision: Decision
@@ -65,6 +68,7 @@ class ExportPlan:
     key: str
     started: datetime
     hold: TombstoneHold
+    known_counters: CounterMarks | None
 
     @property
     def held_from(self) -> int:
@@ -109,7 +113,8 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
     job.cancellation.on_cancel(lambda: operations.kill(job.transport, operation))
     with job.destination.open_write(plan.key) as writer:
         try:
-            exported = _receive(job, plan, operation, writer.write)
+            counters = watch_counters(job.transport, plan.node, plan.mark, plan.known_counters)
+            exported = _receive(job, plan, operation, writer.write, counters)
             job.on_step(Step.ACCEPT)
             state = accept(job.transport, operation, job.cancellation)
         except (ExportRejectedError, OperationCanceledError, ServerUnavailableError) as failure:
@@ -119,7 +124,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
             raise
         require_same_database(plan.mark, databases.read_mark(job.transport, plan.node, plan.mark.name))
         guard = plan.hold.prove(plan.held_from) if plan.decision.previous is None else _require_guard(plan)
-        manifest = _describe(job, plan, exported, state, guard, collections)
+        manifest = _describe(job, plan, exported, state, guard, collections, counters)
         job.cancellation.check()
         job.on_step(Step.PUBLISH)
         writer.commit(exported.digest)
@@ -129,9 +134,11 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
     return BackupResult(Outcome.CREATED, plan.key, manifest, plan.decision.reason, job.clock())
 
 
-def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Callable[[bytes], None]) -> Exported:
+def _receive(
+    job: ExportJob, plan: ExportPlan, operation: Operation, write: Callable[[bytes], None], counters: CounterWatch
+) -> Exported:
     progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation)
-    parse = keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
+    parse = counters.parse or keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
     with exports.open_export(
         job.transport,
         plan.node,
@@ -146,7 +153,7 @@ def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Call
             _with_steps(progress.watch(chunks), job.on_step),
             write,
             key=job.request.key,
-            parse=parse,
+            look=ContentLook(parse, on_item=counters.see, on_piece=counters.scan.feed if counters.scan else None),
             name=f"the export of database {plan.mark.name}",
         )
     log.info("Export of %s: %s.", plan.mark.name, progress.rate())
@@ -184,6 +191,7 @@ def _describe(
     state: OperationState,
     guard: GuardState | None,
     collections: dict[str, int],
+    counters: CounterWatch,
 ) -> Manifest:
     mark, decision, request = plan.mark, plan.decision, job.request
     previous = decision.previous
@@ -222,7 +230,8 @@ def _describe(
         counts=counts,
         collections=collections,
         compare_exchange=known_keys(mark, previous, exported, counts),
-        warnings=tuple(plan.hold.warnings),
+        counters=counters.entry(previous, counts),
+        warnings=(*plan.hold.warnings, *counters.warnings),
     )
 
 

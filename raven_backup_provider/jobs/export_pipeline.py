@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from raven_backup_provider.core.encryption import EncryptionKey, Encryptor
 from raven_backup_provider.core.errors import CorruptBackupError, ExportRejectedError
-from raven_backup_provider.core.export_reader import ExportSummary, summarize
+from raven_backup_provider.core.export_reader import ExportSummary, Item, summarize
 from raven_backup_provider.core.layers import EndCheck, StreamDecoder
 from raven_backup_provider.core.model import Compression, FileDigest
 
@@ -38,6 +38,20 @@ class Exported:
     summary: ExportSummary | None
 
 
+@dataclass(frozen=True, slots=True)
+class ContentLook:
+    """How closely the content is looked at on the way.
+
+    :param parse: walk every item (slow) instead of judging only the end.
+    :param on_item: shown every item, if parsed.
+    :param on_piece: shown the decoded bytes in pieces, if not parsed.
+    """
+
+    parse: bool = False
+    on_item: Callable[[Item], None] | None = None
+    on_piece: Callable[[bytes], None] | None = None
+
+
 class _BodyCheck:
     """Decodes the body in a thread of its own and judges its end.
 
@@ -45,14 +59,15 @@ class _BodyCheck:
     can be left waiting for the other.
     """
 
-    def __init__(self, parse: bool, name: str) -> None:
+    def __init__(self, look: ContentLook, name: str) -> None:
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_LENGTH)
         self._ended = self._stopped = False
         self._failure: BaseException | None = None
         self._name = name
         self._decoder = StreamDecoder(None, name=name)
         self.summary: ExportSummary | None = None
-        work = self._parse if parse else self._check_end
+        self._look = look
+        work = self._parse if look.parse else self._check_end
         self._thread = threading.Thread(target=self._run, args=(work,), name="backup-body-check", daemon=True)
         self._thread.start()
 
@@ -85,12 +100,14 @@ class _BodyCheck:
                 pass
 
     def _parse(self) -> None:
-        self.summary = summarize(self._decoded(), name=self._name)
+        self.summary = summarize(self._decoded(), name=self._name, on_item=self._look.on_item)
 
     def _check_end(self) -> None:
-        end = EndCheck(name=self._name)
+        end, on_piece = EndCheck(name=self._name), self._look.on_piece
         for piece in self._decoded():
             end.update(piece)
+            if on_piece is not None:
+                on_piece(piece)
         end.finish()
 
     def _decoded(self) -> Iterator[bytes]:
@@ -112,20 +129,20 @@ def run_export(
     write: Callable[[bytes], None],
     *,
     key: EncryptionKey | None,
-    parse: bool,
+    look: ContentLook,
     name: str = "the export",
 ) -> Exported:
     """Write the body and check it on the way; does not commit.
 
     :param chunks: the server's body.
     :param write: takes the file's bytes in order.
-    :param parse: walk the whole content (slow, for compare-exchange keys) instead of judging only its end.
+    :param look: what of the content is wanted beside the judgement of its end.
     :param name: of the body, for messages.
     :raises ExportRejectedError: the body is not a whole backup.
     """
     digest, size, body_bytes = hashlib.sha256(), 0, 0
     encryptor = Encryptor(key) if key is not None else None
-    check = _BodyCheck(parse, name)
+    check = _BodyCheck(look, name)
 
     def store(data: bytes) -> None:
         nonlocal size

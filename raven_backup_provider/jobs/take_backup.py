@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
-from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.catalog import Catalog, RestorePoint, find_database_folder, read_catalog
 from raven_backup_provider.core.chain import Decision, Situation, next_backup
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import PreflightError
@@ -21,6 +21,7 @@ from raven_backup_provider.jobs.accept_export import LostDeletionsError
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
+from raven_backup_provider.jobs.kept_counters import known_counters
 from raven_backup_provider.jobs.preflight import preflight_backup, space_problems
 from raven_backup_provider.jobs.responsible_node import Responsible, choose_node
 from raven_backup_provider.jobs.steps import Step
@@ -169,7 +170,8 @@ def _export(
         f"{prefix}/{folder_name(started, mark.name, mark.node_tag, BackupType.LOGICAL)}"
     )
     log.info("Taking a backup of %s (%s) on node %s: %s.", mark.name, decision.kind, mark.node_tag, decision.reason)
-    result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold))
+    known = known_counters([p.manifest for p in _continued(catalog, decision)])
+    result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold, known))
     log.info("Made %s: %s bytes, SHA-256 %s.", result.key, result.manifest.file.size, result.manifest.file.sha256)
     return result
 
@@ -181,6 +183,11 @@ def _require_space(job: ExportJob, catalog: Catalog, decision: Decision) -> None
         problems = space_problems(job.destination.identity, job.destination.free_bytes(), fulls[-1])
         if problems:
             raise PreflightError(f"The full backup of {job.request.database}", problems)
+
+
+def _continued(catalog: Catalog, decision: Decision) -> Sequence[RestorePoint]:
+    chain = catalog.newest_chain
+    return chain.points if decision.previous is not None and chain is not None else ()
 
 
 def _folder_of(catalog: Catalog, previous: Manifest | None) -> str | None:
