@@ -37,7 +37,7 @@ def round_0(server: RavenServer, database: str) -> None:
         data.put_compare_exchange(server, database, f"keys/{n}", {"Owner": n})
     data.next_identity(server, database, "invoices|")
     data.put_index(server, database, "Items/ByName", "from i in docs.items select new { i.Name }")
-    data.create_subscription(server, database, "first", "from items")
+    # No subscription: see tests/integration/test_subscriptions_restore.py.
 
 
 def round_1(server: RavenServer, database: str) -> None:
