@@ -98,6 +98,13 @@ with DAG(
         "skip_indexes": Param(
             False, type="boolean", title="Skip indexes", section="More", description="Restore no index definitions."
         ),
+        "skip_subscriptions": Param(
+            False,
+            type="boolean",
+            title="Skip subscriptions",
+            section="More",
+            description="Mode stream only. RavenDB 6.2 and 7.1 without a licence refuse to restore any after their first minute.",
+        ),
         "allow_unproven": Param(
             False,
             type="boolean",
@@ -126,6 +133,7 @@ with DAG(
         server_path="{{ params.server_path or '' }}",
         enable_ongoing_tasks="{{ params.enable_ongoing_tasks }}",
         skip_indexes="{{ params.skip_indexes }}",
+        skip_subscriptions="{{ params.skip_subscriptions }}",
         allow_unproven="{{ params.allow_unproven }}",
         deep_check="{{ params.deep_check }}",
     )

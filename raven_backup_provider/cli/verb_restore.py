@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--enable-ongoing-tasks", action="store_true", help="leave ETL, replication and backup tasks enabled"
     )
+    group.add_argument(
+        "--skip-subscriptions",
+        action="store_true",
+        help="restore without subscriptions (mode stream); RavenDB 6.2 and 7.1 without a licence refuse them after a while",
+    )
     group.add_argument("--skip-indexes", action="store_true", help="restore without indexes (mode server)")
     group.add_argument(
         "--keep-guard", action="store_true", help="keep our tombstone guard task in the restored database"
@@ -136,6 +141,7 @@ def _plan(
         options=RestoreOptions(
             disable_ongoing_tasks=not arguments.enable_ongoing_tasks,
             skip_indexes=arguments.skip_indexes,
+            skip_subscriptions=arguments.skip_subscriptions,
             keep_guard=arguments.keep_guard,
             allow_unproven=arguments.allow_unproven,
         ),

@@ -27,6 +27,10 @@ def finished(
         warnings.append(
             f"RavenDB's import disables all ongoing tasks; enable those of '{plan.target}' in the Studio as needed."
         )
+    if plan.options.skip_subscriptions:
+        warnings.append(
+            f"Subscriptions were left out, as asked: create those of '{plan.target}' anew, as {plan.database} has or had them."
+        )
     unproven = [f.name for f in plan.files if f.sha256 is None]
     if unproven:
         warnings.append(f"Nothing proves that no file was missing: {', '.join(unproven)} had no manifest.")

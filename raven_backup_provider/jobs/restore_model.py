@@ -31,12 +31,15 @@ class RestoreOptions:
 
     :param disable_ongoing_tasks: replication, ETL, backup and other tasks of the new database come back disabled.
     :param skip_indexes: restore no index definitions.
+    :param skip_subscriptions: restore no subscriptions (mode STREAM): without a licence, RavenDB 6.2 and 7.1 refuse to restore any
+        once they have run for a minute or two, however few there are.
     :param keep_guard: leave our tombstone guard in the new database; it has no use there until that is backed up itself.
     :param allow_unproven: also files without a manifest, such as RavenDB's own backups; nothing proves that none is missing.
     """
 
     disable_ongoing_tasks: bool = True
     skip_indexes: bool = False
+    skip_subscriptions: bool = False
     keep_guard: bool = False
     allow_unproven: bool = False
 

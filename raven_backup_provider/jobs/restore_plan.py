@@ -81,6 +81,10 @@ def plan_restore(
         raise ConfigurationError(
             "skip_indexes works in mode 'server' only; an import brings the index definitions along."
         )
+    if options.skip_subscriptions and how is RestoreMode.SERVER:
+        raise ConfigurationError(
+            "skip_subscriptions works in mode 'stream' only; RavenDB's own restore leaves none out."
+        )
     if transport is not None:
         restores.require_free_name(transport, transport.answering_node(), target)
     source, chosen = _chosen(destination, database, point, signing_key, options)

@@ -159,6 +159,7 @@ class _Run:
             operation,
             self._body(index, file, source),
             last=index == len(self.plan.files),
+            subscriptions=not self.plan.options.skip_subscriptions,
         )
         state = operations.wait(self.transport, operation, poll_seconds=self.poll_seconds, cancel=self.cancel)
         errored = operations.errored_items(state.result)

@@ -48,6 +48,8 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
     :param server_path: the destination's folder as the RavenDB server sees it; overrides the Connection's. (templated)
     :param enable_ongoing_tasks: leave backup, replication, ETL and other tasks of the new database enabled. (templated)
     :param skip_indexes: restore no index definitions. (templated)
+    :param skip_subscriptions: mode ``stream`` only: restore no subscriptions, which RavenDB 6.2 and 7.1 without a licence refuse
+        once they have run for a minute or two. (templated)
     :param keep_tombstone_guard: leave the tombstone guard of this package in the new database. (templated)
     :param allow_unproven: also use files without a manifest, such as RavenDB's own backups. (templated)
     :param deep_check: before anything is sent, also decrypt, decompress and parse every file to its end. (templated)
@@ -72,6 +74,7 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         "server_path",
         "enable_ongoing_tasks",
         "skip_indexes",
+        "skip_subscriptions",
         "keep_tombstone_guard",
         "allow_unproven",
         "deep_check",
@@ -92,6 +95,7 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         server_path: str | None = None,
         enable_ongoing_tasks: bool | str = False,
         skip_indexes: bool | str = False,
+        skip_subscriptions: bool | str = False,
         keep_tombstone_guard: bool | str = False,
         allow_unproven: bool | str = False,
         deep_check: bool | str = False,
@@ -111,6 +115,7 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         self.server_path = server_path
         self.enable_ongoing_tasks = enable_ongoing_tasks
         self.skip_indexes = skip_indexes
+        self.skip_subscriptions = skip_subscriptions
         self.keep_tombstone_guard = keep_tombstone_guard
         self.allow_unproven = allow_unproven
         self.deep_check = deep_check

@@ -67,6 +67,7 @@ class RestoreInputs:
         options = RestoreOptions(
             disable_ongoing_tasks=not switch(operator.enable_ongoing_tasks, "enable_ongoing_tasks"),
             skip_indexes=switch(operator.skip_indexes, "skip_indexes"),
+            skip_subscriptions=switch(operator.skip_subscriptions, "skip_subscriptions"),
             keep_guard=switch(operator.keep_tombstone_guard, "keep_tombstone_guard"),
             allow_unproven=switch(operator.allow_unproven, "allow_unproven"),
         )

@@ -10,7 +10,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from raven_backup_provider.core.errors import EncryptionKeyError, OperationFailedError, RavenBackupError, ServerError
+from raven_backup_provider.core.errors import (
+    EncryptionKeyError,
+    LicenceError,
+    OperationFailedError,
+    RavenBackupError,
+    ServerError,
+)
 from raven_backup_provider.raven.exports import ALL_TYPES
 from raven_backup_provider.raven.operations import Operation, OperationStatus, read_state
 from raven_backup_provider.raven.transport import Node, Transport, database_path
@@ -20,13 +26,19 @@ _CHUNK = 1 << 20
 _FAULT_IS_NOTED_WITHIN = 5.0  # seconds
 
 
-def import_options(*, last: bool, encryption_key_base64: str | None = None) -> dict[str, Any]:
+def import_options(
+    *, last: bool, encryption_key_base64: str | None = None, subscriptions: bool = True
+) -> dict[str, Any]:
     """``importOptions`` for one file of a chain.
 
     :param last: it is the last file of the chain to be imported.
+    :param subscriptions: import them, too.
     """
+    left_out = () if last else _LAST_ONLY
+    if not subscriptions:
+        left_out = (*left_out, "Subscriptions")
     options: dict[str, Any] = {
-        "OperateOnTypes": ",".join(name for name in ALL_TYPES if last or name not in _LAST_ONLY),
+        "OperateOnTypes": ",".join(name for name in ALL_TYPES if name not in left_out),
         "SkipRevisionCreation": True,
         "IncludeArtificial": True,
         "IncludeArchived": True,
@@ -46,11 +58,13 @@ def import_file(
     *,
     last: bool,
     encryption_key_base64: str | None = None,
+    subscriptions: bool = True,
 ) -> None:
     """Import one file; returns when the server has finished. Sent once, never repeated.
 
     :param body: the file as stored (compressed, perhaps encrypted), or decoded JSON.
     :param encryption_key_base64: if the body is encrypted.
+    :param subscriptions: import them, too, with the last file.
     :raises OperationFailedError: the server refused the content; what it imported before the error stays.
     :raises EncryptionKeyError: it cannot be decrypted with that key.
     """
@@ -58,13 +72,13 @@ def import_file(
     try:
         t.upload(
             database_path(database, "smuggler/import"),
-            import_options(last=last, encryption_key_base64=encryption_key_base64),
+            import_options(last=last, encryption_key_base64=encryption_key_base64, subscriptions=subscriptions),
             content,
             params={"operationId": operation.id},
             node=node,
             database=database,
         )
-    except EncryptionKeyError:
+    except (EncryptionKeyError, LicenceError):
         raise
     except ServerError as error:
         reason = _fault(t, operation)

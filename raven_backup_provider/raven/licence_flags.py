@@ -54,6 +54,12 @@ def remedy(flag: str) -> str:
     """What helps against a refusal for that flag."""
     if flag in _STREAM_HELPS:
         return f"A licence with {flag} is needed; logical backups with the stream engine, encrypted or not, need none."
+    if flag == "MaxNumberOfSubscriptionsPerCluster":
+        return (
+            "RavenDB 6.2 and 7.1 without a licence refuse to restore subscriptions once they have run for a minute or two, "
+            "however few there are: restart the server and restore at once, or restore in mode 'stream' with "
+            "skip_subscriptions (--skip-subscriptions)."
+        )
     return (
         f"A licence with more of {flag} is needed." if flag.startswith("Max") else f"A licence with {flag} is needed."
     )

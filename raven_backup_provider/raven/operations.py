@@ -26,6 +26,7 @@ from raven_backup_provider.core.errors import (
     ServerUnavailableError,
     StalledError,
 )
+from raven_backup_provider.raven import licence_flags
 from raven_backup_provider.raven.error_mapping import NotFoundError
 from raven_backup_provider.raven.transport import Node, Transport, database_path
 
@@ -185,12 +186,19 @@ def require_completed(op: Operation, state: OperationState | None) -> OperationS
             f"Node {op.node.tag} no longer knows {op}: it restarted, or the database was reloaded. Its outcome is unknown."
         )
     if state.status is OperationStatus.FAULTED:
-        raise OperationFailedError(f"The {op} failed on the server: {state.error}")
+        raise OperationFailedError(f"The {op} failed on the server: {state.error}{_remedy(state.error)}")
     if state.status is OperationStatus.CANCELED:
         raise OperationCanceledError(f"The {op} was canceled on the server.")
     if state.status is OperationStatus.IN_PROGRESS:
         raise StalledError(f"The {op} is still running.")
     return state
+
+
+def _remedy(reason: str | None) -> str:
+    """What helps where the licence is the reason; an operation says it in its words only."""
+    if reason is None or not reason.startswith("LicenseLimitException"):
+        return ""
+    return " " + licence_flags.remedy(licence_flags.flag_of_refusal(reason, ""))
 
 
 def kill(t: Transport, op: Operation) -> None:

@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 
 from demo.sandbox import RavenServer, data
-from demo.sandbox.comparison import compare
+from demo.sandbox.comparison import ABSENT, compare
+from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.jobs.restore import run_restore
+from raven_backup_provider.jobs.restore_model import RestoreOptions
+from raven_backup_provider.jobs.restore_plan import plan_restore
+from raven_backup_provider.raven.transport import Transport
 from tests.support.backups import Backups
 from tests.support.restores import Way, by_our_server_mode, by_our_stream_mode, by_ravendb_alone, restored_state
-from tests.support.servers import ALL_VERSIONS
+from tests.support.servers import ALL_VERSIONS, MakeDatabase
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -64,3 +69,22 @@ def test_subscriptions_of_the_full_and_of_the_incremental_are_restored_and_a_del
 
     for way in (by_ravendb_alone, by_our_server_mode, by_our_stream_mode):
         while_young(server, partial(require_equal, way))
+
+
+def test_subscriptions_can_be_left_out_of_a_restore_and_the_result_says_so(
+    raven71: RavenServer, database: MakeDatabase, tmp_path: Path
+) -> None:
+    name, target = database(raven71, "shop"), database(raven71, "copy", create=False)
+    data.fill(raven71, name, 5)
+    data.create_subscription(raven71, name, "orders", "from Items")
+    backups = Backups(raven71, name, tmp_path)
+    backups.take()
+    options = RestoreOptions(skip_subscriptions=True)
+    with Transport(backups.settings) as transport:
+        with pytest.raises(ConfigurationError, match="mode 'stream' only"):
+            plan_restore(backups.destination, name, transport, target=target, mode="server", options=options)
+        plan = plan_restore(backups.destination, name, transport, target=target, mode="stream", options=options)
+        result = run_restore(plan, transport, backups.destination, poll_seconds=0.1)
+    assert any("Subscriptions were left out" in warning for warning in result.warnings)
+    (only,) = compare(backups.state(), backups.state(target))
+    assert (only.item_type, only.key, only.restored) == ("subscriptions", "orders", ABSENT)
