@@ -21,7 +21,7 @@ def is_known(context: Context, dag_id: str) -> bool:
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
-        context["ti"].get_dag(dag_id)  # type: ignore[attr-defined]
+        context["ti"].get_dag(dag_id)
     except AirflowRuntimeError as error:
         if (error.error.detail or {}).get("status_code") == _NOT_FOUND:
             return False
