@@ -2,7 +2,8 @@
 
 Put a configuration (``*.yaml``) into the folder ``ravendb_server_wide`` beside this file, or name another folder in
 ``RAVEN_BACKUP_CONFIG``. The lists of databases are kept in ``RAVEN_BACKUP_INVENTORY``, by default its subfolder ``inventory``;
-workers and the DAG processor must both see it. Without a configuration there are no DAGs.
+workers and the DAG processor must both see it; where they share no disk, set it to ``variable:raven_backup``. Without a
+configuration there are no DAGs.
 """
 
 from __future__ import annotations

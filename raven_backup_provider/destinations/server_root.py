@@ -49,13 +49,13 @@ class ServerRoot:
             self._found = session.home().rstrip("/") + self._given[1:] or "/"
 
     def need(self, session: ServerSession) -> None:
-        """Raise unless it is there.
+        """Raise unless it is there. One that will be made may be missing still: it is a place without backups.
 
         :raises DestinationAccessError: it is not; says how to make it.
         """
         self.find(session)
         found = session.look(self.path)
-        if found is not None and found.is_folder:
+        if found.is_folder if found is not None else self._create:
             return
         state = "is not a folder" if found is not None else "does not exist on that server"
         raise DestinationAccessError(

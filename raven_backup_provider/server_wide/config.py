@@ -179,6 +179,9 @@ class ServerWideTask(_Part):
     alarms: Alarms = Field(default_factory=Alarms)
     pool: Line | None = None
     """Airflow pool of the backup tasks, which limits how many run at once. It must exist: tasks in a missing pool wait for ever."""
+    queue: Line | None = None
+    """Queue of all tasks of its databases' DAGs, for executors that know queues (CeleryExecutor); default: Airflow's default_queue.
+    A worker must listen to it."""
     retries: int = Field(default=2, ge=0, le=20)
     retry_delay_minutes: float = Field(default=5.0, gt=0)
 

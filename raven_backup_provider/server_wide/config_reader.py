@@ -55,7 +55,21 @@ def read_configs(paths: Iterable[Path]) -> tuple[ReadConfig, ...]:
 
 def read_config(path: Path) -> ReadConfig:
     """Read one file."""
-    document = _document(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        return ReadConfig(path, problems=(ConfigProblem(str(path), "", f"cannot be read: {error.strerror or error}"),))
+    return parse_config(path, data)
+
+
+def parse_config(path: Path, data: bytes) -> ReadConfig:
+    """What a file says.
+
+    :param path: for messages.
+    :param data: its content; more than :data:`MAX_SIZE` is refused.
+    """
+    document = _document(data)
     if isinstance(document, str):
         return ReadConfig(path, problems=(ConfigProblem(str(path), "", document),))
     problems = _outer_problems(document, str(path))
@@ -95,16 +109,12 @@ def _without_doubles(config: ReadConfig, names: dict[str, Path]) -> ReadConfig:
     return replace(config, tasks=tuple(kept), problems=tuple(problems))
 
 
-def _document(path: Path) -> Mapping[Any, Any] | str:
-    """The file's content, or what is wrong with it."""
+def _document(data: bytes) -> Mapping[Any, Any] | str:
+    """The content, or what is wrong with it."""
+    if len(data) > MAX_SIZE:
+        return f"is larger than {MAX_SIZE} bytes; divide it into several files"
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
-            return f"is larger than {MAX_SIZE} bytes; divide it into several files"
         document = yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader, see below
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         return f"is no YAML: {_yaml_fault(error)}"
     if document is None:

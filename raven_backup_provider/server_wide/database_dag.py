@@ -48,6 +48,7 @@ def database_dag(planned: PlannedDag) -> DAG:
         default_args={
             "retries": task.retries,
             "retry_delay": timedelta(minutes=task.retry_delay_minutes),
+            **({"queue": task.queue} if task.queue else {}),
         },
     )
     with dag:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from raven_backup_provider.core.inventory import Inventory
+    from raven_backup_provider.server_wide.alarms import Alarm
+    from raven_backup_provider.server_wide.plan import PlannedDag
 
 
 class ServerWideAlarmOperator(BaseOperator):
@@ -38,9 +40,8 @@ class ServerWideAlarmOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Look."""
         from raven_backup_provider.core.errors import OverdueError
-        from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm
+        from raven_backup_provider.server_wide.alarms import inventory_alarm
         from raven_backup_provider.server_wide.config_source import active_configs
-        from raven_backup_provider.server_wide.last_success import last_success
         from raven_backup_provider.server_wide.plan import make_plan
 
         now = datetime.now(timezone.utc)
@@ -49,8 +50,8 @@ class ServerWideAlarmOperator(BaseOperator):
         inventory = _inventory(self.inventory, self.ravendb_conn_id)
         plan = make_plan(tasks, {self.ravendb_conn_id: inventory})
         scheduled = [planned for planned in plan.dags if planned.scheduled]
-        found = [inventory_alarm(tasks, inventory, now)]
-        found += [backup_alarm(planned, last_success(planned), now) for planned in scheduled]
+        found = [inventory_alarm(tasks, inventory, now, self.inventory)]
+        found += [self._alarm(context, planned, now) for planned in scheduled]
         alarms = [alarm for alarm in found if alarm is not None]
         for alarm in alarms:
             self.log.log(40 if alarm.fails else 30, "%s", alarm.message)
@@ -59,6 +60,18 @@ class ServerWideAlarmOperator(BaseOperator):
                 raise OverdueError("Overdue:" + "".join(f"\n  - {message}" for message in messages))
         self.log.info("%d databases looked at, %d alarms.", len(scheduled), len(alarms))
         return {"databases": len(scheduled), "overdue": len(alarms)}
+
+    def _alarm(self, context: Context, planned: PlannedDag, now: datetime) -> Alarm | None:
+        from raven_backup_provider.server_wide.alarms import backup_alarm, unseen_alarm
+        from raven_backup_provider.server_wide.known_dags import is_known
+        from raven_backup_provider.server_wide.last_success import last_success
+
+        success = last_success(planned)
+        # One that has succeeded has a DAG; asking for each would double the requests of a large server.
+        unseen = unseen_alarm(planned, now, self.inventory) if success is None else None
+        if unseen is not None and not is_known(context, planned.dag_id):
+            return unseen
+        return backup_alarm(planned, success, now)
 
 
 class ServerWideStatusOperator(BaseOperator):
@@ -93,7 +106,7 @@ class ServerWideStatusOperator(BaseOperator):
         problems = [*map(str, config.problems), *plan.problems]
         for conn_id in conn_ids:
             tasks = [task for task in config.tasks if task.ravendb_conn_id == conn_id]
-            if (alarm := inventory_alarm(tasks, inventories[conn_id], now)) is not None:
+            if (alarm := inventory_alarm(tasks, inventories[conn_id], now, self.inventory)) is not None:
                 problems += [alarm.message] if alarm.fails else []
                 self.log.warning("%s", alarm.message)
         with airflow_outcome():

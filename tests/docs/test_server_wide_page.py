@@ -23,7 +23,15 @@ def test_the_complete_configuration_is_one(tmp_path: Path) -> None:
 
 def test_and_complete(tmp_path: Path) -> None:
     [text] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    rare = {"disabled", "server_path", "allow_plain_text", "allow_reduced_record", "compression", "tombstone_guard"}
+    rare = {
+        "disabled",
+        "server_path",
+        "allow_plain_text",
+        "allow_reduced_record",
+        "compression",
+        "tombstone_guard",
+        "queue",
+    }
     assert [key for key in ServerWideTask.model_fields if key not in rare and f" {key}:" not in text] == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raven_backup_provider.core.inventory import DatabaseState, Inventory, InventoryEntry
-from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm
+from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm, unseen_alarm
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.plan import PlannedDag
 
@@ -90,3 +90,29 @@ def test_the_strictest_task_of_a_server_counts() -> None:
     assert alarm is not None
     assert "were last listed at 2026-03-02 08:30 UTC" in alarm.message
     assert inventory_alarm([], Inventory(), NOW) is None
+
+
+# -- lists that are not shared -------------------------------------------------------------------------------------------
+
+
+def test_a_database_without_a_dag_is_told_once_the_dag_processor_has_had_time_to_make_it() -> None:
+    assert unseen_alarm(planned(since=timedelta(minutes=29)), NOW, "/lists") is None
+    assert unseen_alarm(planned("dropped"), NOW, "/lists") is None
+    alarm = unseen_alarm(planned(since=timedelta(minutes=31)), NOW, "/lists")
+    assert alarm is not None
+    assert alarm.fails
+    assert "shop: known since 2026-03-02 09:59 UTC, but Airflow has no DAG the.dag" in alarm.message
+    assert "at /lists: the folder must be the same one for all workers and the DAG processor" in alarm.message
+    told = unseen_alarm(planned(), NOW, "variable:lists")
+    assert told is not None
+    assert "folder" not in told.message
+
+
+def test_a_worker_that_finds_no_list_says_that_another_one_may_have_written_it() -> None:
+    alarm = inventory_alarm([task()], Inventory(), NOW, "/lists")
+    assert alarm is not None
+    assert "were never listed" in alarm.message
+    assert "on another worker than this one, which finds none in /lists" in alarm.message
+    told = inventory_alarm([task()], Inventory(), NOW, "variable:lists")
+    assert told is not None
+    assert "another worker" not in told.message

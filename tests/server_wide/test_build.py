@@ -305,7 +305,6 @@ def test_a_file_with_a_fault_is_never_kept_as_the_last_good_one(stage: Stage) ->
     path = stage.configure({"name": "a"}, {"name": "b", "retries": -1})
     keep_good(read_config(path), str(stage.inventory))
     assert not stage.inventory.exists()
-    keep_good(read_config(stage.configure({"name": "a"})), "variable:raven")
 
 
 def test_what_is_left_out_is_shown_with_its_reason(stage: Stage) -> None:
@@ -413,6 +412,47 @@ def test_where_nothing_is_shared_the_list_may_be_in_a_variable(stage: Stage, mon
         f"server_wide_discovery.{CONN}",
         "server_wide_status.production",
     ]
+
+
+@pytest.mark.parametrize("fault", ["tasks: [", "#" * 2_000_000])
+def test_a_slip_of_the_pen_ends_nothing_either_where_lists_are_in_variables(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    from raven_backup_provider.server_wide.config_reader import read_config
+    from raven_backup_provider.server_wide.config_source import keep_good
+
+    values = {f"raven__{CONN}": stage.databases("shop").path.read_text()}
+    written: list[str] = []
+
+    def write(key: str, value: str, description: str | None = None) -> None:
+        written.append(key)
+        values[key] = value
+
+    monkeypatch.setattr("airflow.sdk.Variable.get", lambda key, default=None: values.get(key, default))
+    monkeypatch.setattr("airflow.sdk.Variable.set", write)
+    path = stage.configure({"name": "a", "retries": 7})
+    for _ in range(2):
+        keep_good(read_config(path), "variable:raven")
+    assert written == ["raven__config__production.yaml"], "written when it has changed"
+    path.write_text(fault)
+    keep_good(read_config(path), "variable:raven")
+    found = stage.build(inventory="variable:raven")
+    assert found["server_wide_backup.a.shop"].task_dict["backup"].retries == 7
+    assert "until this is mended, task 'a'" in str(found["server_wide_status.production"].doc_md)
+    assert len(written) == 1
+    # An Airflow that does not answer is no exception while parsing.
+    monkeypatch.setattr("airflow.sdk.Variable.get", lambda *_, **__: 1 / 0)
+    assert list(stage.build(inventory="variable:raven")) == ["server_wide_status.production"]
+
+
+def test_all_tasks_go_to_the_queue_that_is_asked_for(stage: Stage) -> None:
+    stage.configure({"name": "a", "queue": "near-the-data", "verify": {"where": "all"}}, {"name": "b"})
+    stage.databases("shop")
+    found = stage.build()
+    tasks = found["server_wide_backup.a.shop"].tasks
+    assert {(task.task_id, task.queue) for task in tasks} == {(task.task_id, "near-the-data") for task in tasks}
+    assert "copies.copy" in {task.task_id for task in tasks}
+    assert {task.queue for task in found["server_wide_backup.b.shop"].tasks} == {"default"}
 
 
 def test_no_variable_and_no_connection_is_looked_up_otherwise(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
