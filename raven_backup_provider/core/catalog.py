@@ -6,7 +6,6 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.chain_listing import FolderListing, group_files
 from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
-from raven_backup_provider.core.database_key import database_key
+from raven_backup_provider.core.database_key import folder_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError, MissingRightError
 from raven_backup_provider.core.manifest import Manifest
@@ -133,12 +132,7 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     if wanted in folders:
         return wanted
     # Not casefold(): to RavenDB "ſhop" and "shop" are two databases, and two databases must never share a folder.
-    return next((name for name in folders if _same_name(name) == _same_name(wanted)), None)
-
-
-def _same_name(folder: str) -> str:
-    # Some file systems give names back decomposed.
-    return database_key(unicodedata.normalize("NFC", folder))
+    return next((name for name in folders if folder_key(name) == folder_key(wanted)), None)
 
 
 def read_catalog(

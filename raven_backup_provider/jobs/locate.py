@@ -75,7 +75,9 @@ def database_folders(destination: Destination, prefix: str = "") -> list[str]:
 
 def databases_in_root(destination: Destination) -> list[str]:
     """Names, as backup folders spell them, of the databases whose backup folders lie directly in the root."""
-    found = {name.casefold(): name for f in _backup_folders(destination, "") if (name := _database_of(f)) is not None}
+    found = {
+        database_key(name): name for f in _backup_folders(destination, "") if (name := _database_of(f)) is not None
+    }
     return [found[name] for name in sorted(found)]
 
 

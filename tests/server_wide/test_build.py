@@ -308,6 +308,14 @@ def test_a_file_with_a_fault_is_never_kept_as_the_last_good_one(stage: Stage) ->
     keep_good(read_config(stage.configure({"name": "a"})), "variable:raven")
 
 
+def test_tasks_of_two_files_that_spoil_each_others_backups_are_shown(stage: Stage) -> None:
+    stage.configure({"name": "hourly"}, name="a.yaml")
+    stage.configure({"name": "nightly", "retention": {"keep_last": 9}}, name="b.yaml")
+    stage.databases("shop")
+    assert stage.ids() == ["hourly.shop", "nightly.shop"]
+    assert "Their retention differs" in stage.status("a")
+
+
 def test_what_is_left_out_is_shown_with_its_reason(stage: Stage) -> None:
     stage.configure({"name": "nightly", "databases": {"exclude": ["test*"]}})
     stage.databases("shop", "test1", skipped=("shards",))
