@@ -577,6 +577,13 @@ CASES = [
         note="set the clock right",
     ),
     Case(
+        "a backup made while a clock was years ahead is named, with what to do about it",
+        {**days("01", "15", "30"), "ahead": Chain("2036-03-01 01:00")},
+        {"keep_last": 1},
+        {"01": "+clock", "15": "+clock", "30": "+clock", "ahead": "+clock"},
+        note="2036-03-01-01-00-00.ravendb-shop-A-backup was made while a clock was ahead",
+    ),
+    Case(
         "a clock that is a few minutes off is no clock that went back",
         {"old": Chain("2026-03-01 01:00"), "new": Chain("2026-03-31 12:04")},
         {"keep_last": 1},
