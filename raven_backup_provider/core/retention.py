@@ -133,7 +133,8 @@ def _notes(facts: DatabaseFacts, decisions: tuple[Decision, ...], blanket: tuple
         latest = max(facts.chains, key=_surely_reached)
         notes.append(
             f"If the clock is right, {latest.title} was made while a clock was ahead, and names go on from there: move it and all "
-            "later ones to another place, where they can still be restored from. The next backup is then a full with the right time."
+            "later ones to another place, where they can still be restored from. The next backup is then a full with the right "
+            "time."
         )
     gone = {d.folder for d in decisions if not d.kept}
     notes += [
