@@ -685,6 +685,28 @@ CASES = [
         {"broken": "-unproven too long", "30": "+newest, last"},
     ),
     Case(
+        "what cannot be read is as safe as a restore point of its age",
+        {
+            "old": Chain("2026-02-01 01:00", state="broken"),
+            "young": Chain("2026-03-20 01:00", ("2026-03-21 01:00",), state="broken"),
+            **days("30"),
+        },
+        {"minimum_age_days": 14, "unproven_after_days": 1},
+        {"old": "-unproven too long", "young": "+minimum age", "30": "+newest, minimum age"},
+    ),
+    Case(
+        "after the signing key was changed, older chains stay as long as too few are complete",
+        {**{day: Chain(f"2026-03-{day} 01:00", state="broken") for day in ("01", "08", "15", "22")}, **days("29")},
+        {"keep_last": 3, "unproven_after_days": 1, **ALL},
+        {"01": "+last", "08": "+last", "15": "+last", "22": "+last", "29": "+newest, last"},
+    ),
+    Case(
+        "an age for files without manifest deletes none whose manifest cannot be read",
+        {"broken": Chain("2026-01-20 01:00", state="broken"), **days("30")},
+        {"unproven_after_days": 7},
+        {"broken": "+no rule", "30": "+newest, no rule"},
+    ),
+    Case(
         "what cannot be read keeps its day beside the chain that takes it",
         {
             "good": Chain("2026-03-10 01:00"),
