@@ -7,7 +7,7 @@ manifest without its file, or with a file of another size, is a problem of its c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
@@ -90,6 +90,7 @@ class Catalog:
     :param leftovers: backup files of folders whose deletion was interrupted; never restore points.
     :param marked: backup folders with small files of ours beside the backups (core/chain_marks.py).
     :param unreadable: why no manifest could be read, where that was tolerated; then no chain has proven points.
+    :param strangers: backup folders that bear another database's name, and so are not among the chains.
     """
 
     folder: str
@@ -99,6 +100,16 @@ class Catalog:
     leftovers: tuple[StoredFile, ...] = ()
     marked: tuple[FolderListing, ...] = ()
     unreadable: str | None = None
+    strangers: tuple[str, ...] = ()
+
+    def of(self, folder: str) -> Catalog:
+        """Without the chains of other databases: a backup folder that was put here by hand, or by a file system to which two
+        names are one.
+
+        :param folder: the name that the database's folder has.
+        """
+        strangers = tuple(c.folder for c in self.chains if not bears_name(c.folder, folder))
+        return replace(self, chains=tuple(c for c in self.chains if c.folder not in strangers), strangers=strangers)
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -122,6 +133,14 @@ class Catalog:
     def points(self) -> list[RestorePoint]:
         """Every restore point of every chain, oldest first."""
         return sorted((p for c in self.chains for p in c.points), key=lambda p: (p.manifest.started, p.key))
+
+
+def bears_name(backup_folder: str, folder: str) -> bool:
+    """Whether a backup folder (a name or key) is one of the database whose folder has that name. Those that servers made bear
+    the plain name of the database, ours the safe part."""
+    named = parse_folder_name(backup_folder.rpartition("/")[2])
+    wanted = folder_key(folder)
+    return named is not None and wanted in (folder_key(named.database), folder_key(database_folder(named.database)))
 
 
 def find_database_folder(destination: Destination, database: str) -> str | None:

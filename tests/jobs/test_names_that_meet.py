@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
+from raven_backup_provider.core.catalog import read_catalog
 from raven_backup_provider.core.destination import Writer
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.names import database_folder
@@ -23,6 +24,7 @@ from raven_backup_provider.jobs.copy_model import CopyRequest
 from raven_backup_provider.jobs.copy_selection import CopySelection
 from raven_backup_provider.jobs.list_points import list_points
 from raven_backup_provider.jobs.prune import prune
+from raven_backup_provider.jobs.restore_plan import files_needed
 from tests.support.made_chain import MadeChain, contents, make_chain, points
 from tests.support.wrapped_destinations import Wrapped
 
@@ -161,3 +163,60 @@ def test_a_database_that_is_called_like_a_file_of_ours_is_found_again(plain: Fol
     chain.put(plain)
     assert [one.database for one in list_points(plain)] == [name]
     assert len(list_points(plain, name)[0].points) == 2
+
+
+@pytest.fixture
+def mixed(plain: FolderDestination) -> tuple[MadeChain, MadeChain]:
+    """In the folder of ``shop`` lies a newer chain of ``crm``, which somebody moved there."""
+    own, other = make_chain(2), make_chain(2, days=1, database="crm")
+    own.put(plain)
+    other.put(plain)
+    root = Path(plain.local_path(""))
+    (root / "crm" / other.name).rename(root / "shop" / other.name)
+    (root / "crm").rmdir()
+    return own, other
+
+
+def test_a_chain_of_another_database_is_listed_as_a_problem_and_not_as_points(
+    plain: FolderDestination, mixed: tuple[MadeChain, MadeChain]
+) -> None:
+    own, other = mixed
+    (listed,) = list_points(plain, "shop")
+    assert [point.key for point in listed.points] == [own.key_of(0), own.key_of(1)]
+    assert listed.problems == (
+        f"shop/{other.name} bears another database's name and is passed over. Move it to that one's folder.",
+    )
+
+
+def test_the_latest_point_is_never_one_of_another_database(
+    plain: FolderDestination, mixed: tuple[MadeChain, MadeChain]
+) -> None:
+    source, files = files_needed(plain, "shop")
+    assert [file.key for file in files] == [mixed[0].key_of(0), mixed[0].key_of(1)]
+    assert source.read().newest_chain is not None
+
+
+@pytest.mark.parametrize("selection", ["newest", "newest-chain", "all"])
+def test_a_copy_takes_the_databases_own_chains(
+    plain: FolderDestination, mac: MacServer, mixed: tuple[MadeChain, MadeChain], selection: str
+) -> None:
+    copy_backup(CopyRequest("shop", CopySelection.parse(selection)), [plain], mac)
+    assert sorted(contents(mac)) == mixed[0].keys
+
+
+def test_a_folder_that_was_renamed_still_holds_what_is_in_it(plain: FolderDestination) -> None:
+    chain = make_chain(2)
+    chain.put(plain)
+    root = Path(plain.local_path(""))
+    (root / "shop").rename(root / "shop-archive")
+    (listed,) = list_points(plain, "shop-archive")
+    assert (len(listed.points), listed.problems) == (2, ())
+
+
+def test_the_next_backup_goes_on_with_the_databases_own_chain(
+    plain: FolderDestination, mixed: tuple[MadeChain, MadeChain]
+) -> None:
+    catalog = read_catalog(plain, "shop").of(database_folder("Shop"))
+    assert catalog.newest_chain is not None
+    assert catalog.newest_chain.folder == f"shop/{mixed[0].name}"
+    assert catalog.strangers == (f"shop/{mixed[1].name}",)
