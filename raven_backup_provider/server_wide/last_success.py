@@ -8,22 +8,25 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from raven_backup_provider.operators.assets import backup_asset
+from raven_backup_provider.server_wide.alarms import oldest_allowed
 from raven_backup_provider.server_wide.plan import PlannedDag
 
 #: Events read at a time, newest first.
 _EVENTS = 100
 
 
-def last_success(planned: PlannedDag, enough: datetime) -> datetime | None:
-    """Time (UTC) of the newest success of this very DAG; None: none is known. Only inside a task.
+def last_success(planned: PlannedDag, now: datetime | None = None) -> datetime | None:
+    """Time (UTC) of the newest success of this very DAG; None: none is known that is young enough. Only inside a task.
 
     Several tasks may back up the same database, one of them every minute, another once a week: so events are looked through
-    until one of this DAG is found.
+    until one of this DAG is found, or until they are so old that the alarm is raised anyway.
 
-    :param enough: events of before this moment are not looked for (those that were read beside younger ones count).
+    :param now: the current time (aware), if not the clock's.
     """
     from airflow.sdk.execution_time.context import InletEventsAccessor
 
+    now = now or datetime.now(timezone.utc)
+    enough = oldest_allowed(planned.task, now) or now
     asset = backup_asset(planned.task.ravendb_conn_id, planned.database.name)
     before: datetime | None = None
     while True:

@@ -38,7 +38,7 @@ class ServerWideAlarmOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Look."""
         from raven_backup_provider.core.errors import OverdueError
-        from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm, oldest_allowed
+        from raven_backup_provider.server_wide.alarms import backup_alarm, inventory_alarm
         from raven_backup_provider.server_wide.config_source import active_configs
         from raven_backup_provider.server_wide.last_success import last_success
         from raven_backup_provider.server_wide.plan import make_plan
@@ -50,10 +50,7 @@ class ServerWideAlarmOperator(BaseOperator):
         plan = make_plan(tasks, {self.ravendb_conn_id: inventory})
         scheduled = [planned for planned in plan.dags if planned.scheduled]
         found = [inventory_alarm(tasks, inventory, now)]
-        found += [
-            backup_alarm(planned, last_success(planned, oldest_allowed(planned.task, now) or now), now)
-            for planned in scheduled
-        ]
+        found += [backup_alarm(planned, last_success(planned), now) for planned in scheduled]
         alarms = [alarm for alarm in found if alarm is not None]
         for alarm in alarms:
             self.log.log(40 if alarm.fails else 30, "%s", alarm.message)

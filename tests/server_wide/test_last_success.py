@@ -16,7 +16,11 @@ from raven_backup_provider.server_wide.plan import PlannedDag
 from tests.server_wide.test_plan import task
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=timezone.utc)
-WEEKLY = PlannedDag("weekly.shop", task("weekly"), InventoryEntry("shop", DatabaseState.ONLINE, NOW))
+WEEKLY = PlannedDag(
+    "weekly.shop",
+    task("weekly", alarms={"max_age_hours": 24.0 * 14}),
+    InventoryEntry("shop", DatabaseState.ONLINE, NOW),
+)
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,17 @@ def hourly(count: int) -> tuple[Event, ...]:
 def test_a_weekly_success_is_found_behind_all_those_of_an_hourly_task(events: type[FakeEvents]) -> None:
     weekly = Event(NOW - timedelta(days=10), WEEKLY.dag_id)
     events.kept = (*hourly(400), weekly)
-    assert last_success(WEEKLY, NOW - timedelta(days=14)) == weekly.timestamp
+    assert last_success(WEEKLY, NOW) == weekly.timestamp
 
 
 def test_the_newest_one_counts(events: type[FakeEvents]) -> None:
     mine = tuple(Event(NOW - timedelta(days=days), WEEKLY.dag_id) for days in (10, 3))
     events.kept = (*hourly(30), *mine)
-    assert last_success(WEEKLY, NOW - timedelta(days=14)) == NOW - timedelta(days=3)
+    assert last_success(WEEKLY, NOW) == NOW - timedelta(days=3)
 
 
 @pytest.mark.parametrize("others", [hourly(0), hourly(100), hourly(5000), 500 * (Event(NOW, "hourly.shop"),)])
 def test_where_there_is_none_the_search_ends(events: type[FakeEvents], others: tuple[Event, ...]) -> None:
     events.kept = others
-    assert last_success(WEEKLY, NOW - timedelta(days=14)) is None
+    assert last_success(WEEKLY, NOW) is None
     assert events.requests <= 5
