@@ -106,7 +106,9 @@ class Lease:
             log.warning("The lease of %s stays behind; it ends by itself in %d s. %s", self._what, LIFETIME, error)
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._every):
+        pause = self._every - (self._monotonic() - self._renewed)  # the store may have been slow to give it
+        while not self._ended.wait(max(0.0, pause)):
+            pause = self._every
             begun = self._monotonic()  # the store's time starts later than this
             try:
                 seen = self._store.read()
