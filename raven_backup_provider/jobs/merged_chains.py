@@ -56,9 +56,8 @@ class Holder:
         prefixes = [source.folder] if only is None else [start + name for name in _as_stored(source, only)]
         files = [file for prefix in prefixes for file in source.destination.list_files(prefix)]
         folders = sort_files(file for file in files if source.holds(file.key.rpartition("/")[0]))
-        if only is None:
-            own = source.own([folder.folder for folder in folders])
-            folders = [folder for folder in folders if folder.folder in own]
+        own = source.own([folder.folder for folder in folders])
+        folders = [folder for folder in folders if folder.folder in own]
         written_down = pruned_key(source.folder) in {file.key for file in files}
         pruned = read_pruned(source.destination, source.folder) if written_down else {}
         return cls(source, {folder.name: folder for folder in folders}, frozenset(map(composed, pruned)))
