@@ -60,7 +60,13 @@ def _check(arguments: argparse.Namespace) -> int:
     paths = [found for name in arguments.files for found in find_configs(Path(name)) or [Path(name)]]
     configs = read_configs(paths)
     tasks = [task for config in configs for task in config.tasks]
-    inventories = {conn_id: _inventory(arguments, conn_id) for conn_id in sorted({t.ravendb_conn_id for t in tasks})}
+    conn_ids = sorted({task.ravendb_conn_id for task in tasks})
+    if len(conn_ids) > 1 and (arguments.conn or arguments.url):
+        raise ConfigurationError(
+            f"The configuration names the servers {', '.join(conn_ids)}, and --conn or --url can stand for one only. Leave it out: "
+            "each is asked through its own Connection; or give --inventory."
+        )
+    inventories = {conn_id: _inventory(arguments, conn_id) for conn_id in conn_ids}
     plan = make_plan(tasks, inventories)
     problems = [str(problem) for config in configs for problem in config.problems] + list(plan.problems)
     return _report(arguments, configs, plan, inventories, problems)
@@ -123,6 +129,7 @@ def _print_task(task: ServerWideTask, plan: Plan, inventories: Mapping[str, Inve
 
 def _inventory(arguments: argparse.Namespace, conn_id: str) -> Inventory:
     """From where the arguments say: a file, the folder or Variable of the DAG file, or the server itself."""
+    from raven_backup_provider.core.inventory import Inventory
     from raven_backup_provider.core.inventory_file import InventoryFile
     from raven_backup_provider.server_wide.inventory_source import read_inventory
 
@@ -130,7 +137,13 @@ def _inventory(arguments: argparse.Namespace, conn_id: str) -> Inventory:
     if place is None:
         return _ask(arguments, conn_id)
     if Path(place).is_file():
-        return InventoryFile(Path(place)).read()
+        found = InventoryFile(Path(place)).read()
+        if found.conn_id in ("", conn_id):
+            return found
+        return Inventory().with_problem(
+            f"{place} lists the databases of {found.conn_id!r}, so those of this server are not known. Give the folder that holds "
+            "the lists of all."
+        )
     if Path(place).is_dir():
         place = str(Path(place).absolute())
     return read_inventory(place, conn_id)

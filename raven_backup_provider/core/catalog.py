@@ -6,16 +6,15 @@ manifest without its file, or with a file of another size, is a problem of its c
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from raven_backup_provider.core import manifest as manifests
 from raven_backup_provider.core.chain_listing import FolderListing, group_files
 from raven_backup_provider.core.chain_marks import MarkKind
 from raven_backup_provider.core.continuity import whole_part
-from raven_backup_provider.core.database_key import database_key
+from raven_backup_provider.core.database_key import folder_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import FileMissingAtDestinationError, ManifestError, MissingRightError
 from raven_backup_provider.core.manifest import Manifest
@@ -91,6 +90,7 @@ class Catalog:
     :param leftovers: backup files of folders whose deletion was interrupted; never restore points.
     :param marked: backup folders with small files of ours beside the backups (core/chain_marks.py).
     :param unreadable: why no manifest could be read, where that was tolerated; then no chain has proven points.
+    :param strangers: backup folders that bear another database's name, and so are not among the chains.
     """
 
     folder: str
@@ -100,6 +100,16 @@ class Catalog:
     leftovers: tuple[StoredFile, ...] = ()
     marked: tuple[FolderListing, ...] = ()
     unreadable: str | None = None
+    strangers: tuple[str, ...] = ()
+
+    def of(self, folder: str) -> Catalog:
+        """Without the chains of other databases: a backup folder that was put here by hand, or by a file system to which two
+        names are one.
+
+        :param folder: the name that the database's folder has.
+        """
+        strangers = tuple(c.folder for c in self.chains if not bears_name(c.folder, folder))
+        return replace(self, chains=tuple(c for c in self.chains if c.folder not in strangers), strangers=strangers)
 
     @property
     def newest_chain(self) -> Chain | None:
@@ -125,6 +135,14 @@ class Catalog:
         return sorted((p for c in self.chains for p in c.points), key=lambda p: (p.manifest.started, p.key))
 
 
+def bears_name(backup_folder: str, folder: str) -> bool:
+    """Whether a backup folder (a name or key) is one of the database whose folder has that name. Those that servers made bear
+    the plain name of the database, ours the safe part."""
+    named = parse_folder_name(backup_folder.rpartition("/")[2])
+    wanted = folder_key(folder)
+    return named is not None and wanted in (folder_key(named.database), folder_key(database_folder(named.database)))
+
+
 def find_database_folder(destination: Destination, database: str) -> str | None:
     """The folder of ``database`` at the destination, ignoring letter case as RavenDB does, and the form in which a file server
     writes composed letters; None if there is none."""
@@ -133,12 +151,7 @@ def find_database_folder(destination: Destination, database: str) -> str | None:
     if wanted in folders:
         return wanted
     # Not casefold(): to RavenDB "ſhop" and "shop" are two databases, and two databases must never share a folder.
-    return next((name for name in folders if _same_name(name) == _same_name(wanted)), None)
-
-
-def _same_name(folder: str) -> str:
-    # Some file systems give names back decomposed.
-    return database_key(unicodedata.normalize("NFC", folder))
+    return next((name for name in folders if folder_key(name) == folder_key(wanted)), None)
 
 
 def read_catalog(

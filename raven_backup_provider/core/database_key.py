@@ -6,10 +6,25 @@ and ``GRÜN`` are one database, and so are ``ẞ`` and ``ß``; ``ſhop`` and ``s
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def database_key(name: str) -> str:
     """A text that is equal for exactly those names which RavenDB takes for one database."""
     return name.lower() if name.isascii() else "".join(map(_lower, name))
+
+
+def folder_key(folder: str) -> str:
+    """The same for the folder of a database: also equal for the two forms in which file servers give composed letters back.
+
+    Safe, since a name that is not composed has an escaped folder (core/names.py).
+    """
+    return database_key(composed(folder))
+
+
+def composed(name: str) -> str:
+    """A file's or folder's name as it was given, from a server that keeps letters and their accents apart."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _lower(character: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from raven_backup_provider.core import manifest as manifests
+from raven_backup_provider.core.database_key import composed
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     DestinationError,
@@ -71,8 +72,8 @@ class FoundFolder:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.rpartition("/")[2]
+        """The folder's name, the same at every destination, also at one that gives names back decomposed."""
+        return composed(self.folder.rpartition("/")[2])
 
 
 def sort_files(files: Iterable[StoredFile]) -> list[FoundFolder]:

@@ -167,13 +167,15 @@ def database_folder(database: str) -> str:
         return "=empty"
     escape_all = unicodedata.normalize("NFC", database) != database  # some stores normalise names: never let two meet
     last = len(database) - 1
+    # Listings pass over the one, and take the other for a backup folder of a database without a folder of its own.
+    ours = database.endswith(IN_PROGRESS_SUFFIX) or _FOLDER.fullmatch(database) is not None
     device = _DEVICE_NAMES.match(database) is not None
     pieces = [
         _escaped(char)
         if _UNSAFE.match(char)
         or (escape_all and ord(char) > 0x7F)
         or (at == 0 and (device or char in ". "))
-        or (at == last and char in ". ")
+        or (at == last and (ours or char in ". "))
         else char
         for at, char in enumerate(database)
     ]

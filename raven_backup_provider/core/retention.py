@@ -129,6 +129,13 @@ def _refusal(folder: str, decisions: tuple[Decision, ...], policy: RetentionPoli
 
 def _notes(facts: DatabaseFacts, decisions: tuple[Decision, ...], blanket: tuple[Rule, str] | None) -> tuple[str, ...]:
     notes = [f"Nothing is deleted: {blanket[1]}."] if blanket is not None and facts.chains else []
+    if blanket is not None and blanket[0] is Rule.CLOCK:
+        latest = max(facts.chains, key=_surely_reached)
+        notes.append(
+            f"If the clock is right, {latest.title} was made while a clock was ahead, and names go on from there: move it and all "
+            "later ones to another place, where they can still be restored from. The next backup is then a full with the right "
+            "time."
+        )
     gone = {d.folder for d in decisions if not d.kept}
     notes += [
         f"{chain.title} is not empty afterwards: {file.key} is not ours and stays."

@@ -88,8 +88,10 @@ def minimum_age(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: date
     if policy.minimum_age_days is None:
         return
     age = timedelta(days=policy.minimum_age_days)
-    for chain in _with_points(chains):
-        if now - chain.started < age:
+    for chain in _claiming(chains):
+        if not chain.judgement.points and now - chain.latest_possible_by_name() < age:
+            yield chain.folder, Rule.MINIMUM_AGE, f"younger than {policy.minimum_age_days:g} days, if it can be read"
+        elif now - chain.started < age:
             yield chain.folder, Rule.MINIMUM_AGE, f"younger than {policy.minimum_age_days:g} days"
         elif now - chain.latest() < age:
             yield chain.folder, Rule.MINIMUM_AGE, f"its last file is younger than {policy.minimum_age_days:g} days"
@@ -97,13 +99,13 @@ def minimum_age(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: date
 
 def last(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime) -> Iterable[Keep]:
     """The newest so many complete chains, and damaged ones that are not older than these: they do not count, but what they
-    still hold can be restored."""
+    still hold can be restored, or may be with the signing key they were written with."""
     if policy.keep_last is None:
         return
     counted = complete(chains)[: policy.keep_last]
     for number, chain in enumerate(counted, 1):
         yield chain.folder, Rule.LAST, f"complete chain {number} of the last {policy.keep_last}"
-    for chain in _with_points(chains):
+    for chain in _claiming(chains):
         young = len(counted) < policy.keep_last or chain.order > counted[-1].order
         if chain.state is ChainState.DAMAGED and young:
             yield chain.folder, Rule.LAST, f"damaged, but not older than the last {policy.keep_last} complete chains"
@@ -136,7 +138,7 @@ def periods(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime
 def no_rule(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetime) -> Iterable[Keep]:
     """A policy that speaks of unproven folders only lets no restore point go."""
     if not policy.has_rules:
-        for chain in _with_points(chains):
+        for chain in _claiming(chains):
             yield chain.folder, Rule.NO_RULE, "the policy gives no rule for restore points"
 
 
@@ -156,8 +158,10 @@ def unproven(chains: Sequence[ChainFacts], policy: RetentionPolicy, now: datetim
             yield chain.folder, Rule.UNPROVEN, f"{what}; younger than {days:g} days"
 
 
-def _with_points(chains: Iterable[ChainFacts]) -> list[ChainFacts]:
-    return [c for c in chains if c.judgement.points]
+def _claiming(chains: Iterable[ChainFacts]) -> list[ChainFacts]:
+    """Chains with restore points, and those whose manifests say that there are some, though nothing could be made of them: after
+    a change of the signing key that is every older chain."""
+    return [c for c in chains if c.judgement.points or c.claimed()]
 
 
 def _listed(found: Sequence[str]) -> str:

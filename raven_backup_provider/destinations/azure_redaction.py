@@ -5,10 +5,9 @@ The HTTP library logs the URL of each request at level DEBUG. :func:`guard_logs`
 
 from __future__ import annotations
 
-import logging
 import re
 
-MASK = "***"
+from raven_backup_provider.destinations.log_guard import MASK, guard_loggers
 
 _SECRET = re.compile(
     r"""(?ix)
@@ -26,23 +25,6 @@ def redact(text: str) -> str:
     return _SECRET.sub(lambda match: (match["name"] or match["scheme"] or match["mac"] or "") + MASK, text)
 
 
-class _Guard(logging.Filter):
-    """Redacts a record's whole line. Only lines that may hold a secret are built before their time."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        try:
-            line = record.getMessage()
-            clean = redact(line)
-        except Exception:
-            return True  # a line that cannot be built is not printed either
-        if clean != line:
-            record.msg, record.args = clean, ()
-        return True
-
-
 def guard_logs() -> None:
     """Put the filter on the loggers that print URLs; idempotent."""
-    for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(one, _Guard) for one in logger.filters):
-            logger.addFilter(_Guard())
+    guard_loggers(_LOGGERS, redact)

@@ -29,6 +29,12 @@ LIFETIME = 120.0
 RENEW_EVERY = 30.0
 
 
+def seconds_passed() -> float:
+    """A clock that nobody sets, in seconds. Unlike ``time.monotonic`` it goes on while the machine sleeps, as the store's does."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
 @dataclass(frozen=True, slots=True)
 class SeenLease:
     """A lease as the store holds it.
@@ -58,12 +64,17 @@ class LeaseStore(Protocol):
 
 
 class Lease:
-    """A lease that is held; renewed by a thread until :meth:`release`."""
+    """A lease that is held; renewed by a thread until :meth:`release`.
 
-    def __init__(self, store: LeaseStore, text: str, what: str, monotonic: Callable[[], float], every: float) -> None:
+    :param since: when it was asked for: the store may have written it at once and answered late.
+    """
+
+    def __init__(
+        self, store: LeaseStore, text: str, what: str, since: float, monotonic: Callable[[], float], every: float
+    ) -> None:
         self._store, self._text, self._what = store, text, what
         self._monotonic, self._every = monotonic, every
-        self._renewed = monotonic()
+        self._renewed = since
         self._lost: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="backup-lease", daemon=True)
@@ -95,14 +106,17 @@ class Lease:
             log.warning("The lease of %s stays behind; it ends by itself in %d s. %s", self._what, LIFETIME, error)
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._every):
+        pause = self._every - (self._monotonic() - self._renewed)  # the store may have been slow to give it
+        while not self._ended.wait(max(0.0, pause)):
+            pause = self._every
+            begun = self._monotonic()  # the store's time starts later than this
             try:
                 seen = self._store.read()
                 if seen is None or seen.text != self._text:
                     self._lost = f"now held by {seen.text}" if seen else "it was removed"
                     return
                 self._store.renew(self._text)
-                self._renewed = self._monotonic()
+                self._renewed = begun
             except Exception as error:  # whatever it was: try again until the lifetime is over
                 log.warning("The lease of %s could not be renewed: %s", self._what, error)
 
@@ -112,7 +126,7 @@ def hold_lease(
     store: LeaseStore,
     what: str,
     *,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = seconds_passed,
     every: float = RENEW_EVERY,
 ) -> Iterator[Lease]:
     """Hold the lease for the length of the block.
@@ -121,6 +135,7 @@ def hold_lease(
     :raises LockedError: another run holds it.
     """
     text = f"process {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(8)})"
+    since = monotonic()
     if not store.create(text):
         seen = store.read()
         if seen is not None and seen.age <= LIFETIME:
@@ -133,9 +148,10 @@ def hold_lease(
         # Two that take over at once both remove and both create; only one of the creations succeeds.
         if seen is not None and (again := store.read()) is not None and again.text == seen.text:
             store.remove()
+        since = monotonic()
         if not store.create(text):
             raise LockedError(f"Another run has just begun to work on {what}. Try again when it has ended.")
-    lease = Lease(store, text, what, monotonic, every)
+    lease = Lease(store, text, what, since, monotonic, every)
     try:
         yield lease
     finally:

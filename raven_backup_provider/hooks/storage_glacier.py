@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.hooks.glacier import GlacierHook
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.destinations.aws_redaction import guard_logs
 from raven_backup_provider.destinations.glacier import GlacierDestination
 from raven_backup_provider.hooks.destination_address import DestinationAddress
 
@@ -38,6 +39,7 @@ def open_store(address: DestinationAddress, connection: Connection) -> Destinati
         )
     settings = {name: _setting(address, name, text) for name, text in address.settings.items()}
     ledger = settings.pop("ledger", None)
+    guard_logs()
     client = GlacierHook(aws_conn_id=connection.conn_id).get_conn()
     place = _ledger(address, ledger) if ledger else None
     try:

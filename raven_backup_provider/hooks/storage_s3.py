@@ -14,6 +14,7 @@ from botocore import UNSIGNED  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.destinations.aws_redaction import guard_logs
 from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_place import is_aws
 from raven_backup_provider.destinations.s3_settings import read_settings
@@ -36,6 +37,7 @@ def open_store(address: DestinationAddress, connection: Connection) -> Destinati
 
     :raises ConfigurationError: no bucket is named, or a setting is wrong.
     """
+    guard_logs()
     extra = connection.extra_dejson
     service = extra.get("service_config", {}).get("s3", {})
     bucket = address.place or str(service.get("bucket_name") or "").strip()

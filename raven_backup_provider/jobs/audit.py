@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from raven_backup_provider.core.catalog import RestorePoint
+from raven_backup_provider.core.database_key import folder_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -87,8 +88,8 @@ def _read_one(source: Source, request: AuditRequest) -> tuple[str, Holder]:
     found = [f.manifest for folder in holder.folders.values() for f in folder.files.values()]
     newest = max((m for m in found if m is not None), key=lambda m: m.started, default=None)
     if newest is not None:
-        return database_folder(newest.database.name).casefold(), holder
-    return (source.folder.rpartition("/")[2] or source.database or "").casefold(), holder
+        return folder_key(database_folder(newest.database.name)), holder
+    return folder_key(source.folder.rpartition("/")[2] or database_folder(source.database or "")), holder
 
 
 def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) -> int:

@@ -135,7 +135,7 @@ class _Copying:
         self._require_space(missing)
         progress = TransferProgress(f"Copy to {self._where}", missing, self.run.monotonic)
         copier = PointCopier(
-            self.place, self.holders, self.run.cancel, progress, self.run.reading, self.run.writing, self.run.on_step
+            there, self.holders, self.run.cancel, progress, self.run.reading, self.run.writing, self.run.on_step
         )
         copied = [done for one, plan in plans for done in self._copy_chain(copier, one, plan)]
         if self.troubles:

@@ -32,7 +32,6 @@ from raven_backup_provider.core.transfer import READING, WRITING, Stream, Transf
 from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.copy_plan import Standing
 from raven_backup_provider.jobs.copy_steps import CopyStep
-from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint
 
 log = logging.getLogger(__name__)
@@ -62,11 +61,11 @@ class Sent:
 class PointCopier:
     """Brings points to one place.
 
-    :param target: the place; its lock is held by the caller.
+    :param target: the place, as it was read under its lock, which the caller holds.
     :param sources: where points may come from, the preferred one first.
     """
 
-    target: Source
+    target: Holder
     sources: tuple[Holder, ...]
     cancel: threading.Event | None = None
     progress: TransferProgress | None = None
@@ -77,11 +76,11 @@ class PointCopier:
     @property
     def destination(self) -> Destination:
         """Where the points go."""
-        return self.target.destination
+        return self.target.source.destination
 
     def key(self, point: MergedPoint) -> str:
         """The point's key at the target."""
-        return "/".join(part for part in (self.target.folder, point.chain, point.name) if part)
+        return self.target.key(point.chain, point.name)
 
     def bring(self, point: MergedPoint, standing: Standing) -> Sent:
         """Make the point exist at the target.
@@ -143,7 +142,7 @@ class PointCopier:
                     break
                 except DestinationFullError:
                     # What killed runs left takes room; it goes only now, for a resumed upload may still use it.
-                    if swept or not self.destination.sweep_partial(self.target.folder):
+                    if swept or not self.destination.sweep_partial(self.target.source.folder):
                         raise
                     swept = True
                 except FileExistsAtDestinationError as error:

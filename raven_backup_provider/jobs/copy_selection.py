@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from raven_backup_provider.core.database_key import composed
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
 from raven_backup_provider.core.names import parse_file_name, parse_folder_name
 from raven_backup_provider.jobs.locate import Source
@@ -54,7 +55,7 @@ class CopySelection:
         word = text.strip().rstrip("/")
         if word.lower() in ("newest", "newest-chain", "all"):
             return cls(Which(word.lower()))
-        folder, _, name = word.rpartition("/")
+        folder, _, name = composed(word).rpartition("/")
         if parse_folder_name(name) is not None:
             return cls(Which.NAMED, name)
         if parse_file_name(name) is not None:

@@ -99,6 +99,11 @@ class _Healing:
     def destination(self) -> Destination:
         return self.place.destination
 
+    @property
+    def _there(self) -> Holder:
+        """What the place holds, once :meth:`look_again` has read it."""
+        return self.one.holders[self.identity]
+
     def look_again(self) -> bool:
         """Read the destination anew; what a deep audit found out by reading stays known.
 
@@ -128,7 +133,7 @@ class _Healing:
                 self._heal_chain(chain, rows)
 
     def _heal_chain(self, chain: MergedChain, rows: Sequence[tuple[MergedPoint, Row]]) -> None:
-        there = self.one.holders[self.identity].files(chain.name).values()
+        there = self._there.files(chain.name).values()
         hindered = self._foreign(chain) or obstacles(chain.points, there)
         for point, row in rows:
             if hindered:
@@ -159,7 +164,7 @@ class _Healing:
 
     def _is_damaged(self, point: MergedPoint, row: Row) -> bool:
         """Look once more, now that nobody else changes it: another run may have healed it since it was read."""
-        found = self.one.holders[self.identity].find(point)
+        found = self._there.find(point)
         if compare(point, found).standing is not Standing.THERE:
             return True
         try:
@@ -187,7 +192,7 @@ class _Healing:
         log.warning(
             "%s at %s is damaged and is replaced; a good copy was read at %s.", key, self.identity, good.identity
         )
-        found = self.one.holders[self.identity].find(point)
+        found = self._there.find(point)
         self.destination.delete([manifest_name(key)])
         if compare(point, found).standing is Standing.BAD_MANIFEST and found is not None and found.stored is not None:
             try:
@@ -204,7 +209,7 @@ class _Healing:
         sources = others if first is None else (first, *(holder for holder in others if holder is not first))
         progress = TransferProgress(f"Healing {self.identity}", point.manifest.file.size, self.run.monotonic)
         copier = PointCopier(
-            self.place, sources, self.run.cancel, progress, self.run.reading, self.run.writing, self.run.on_step
+            self._there, sources, self.run.cancel, progress, self.run.reading, self.run.writing, self.run.on_step
         )
         done = copier.bring(point, standing)
         self.sent += done.size
@@ -247,7 +252,7 @@ class _Healing:
                 self.one.damaged_late.add(identity)
 
     def _key(self, point: MergedPoint) -> str:
-        return "/".join(part for part in (self.place.folder, point.chain, point.name) if part)
+        return self._there.key(point.chain, point.name)
 
     def _cell(self, row: Row) -> Cell:
         return row.cells[self.identity]

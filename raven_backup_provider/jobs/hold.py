@@ -102,7 +102,7 @@ def _find(destination: Destination, database: str, chain: str) -> tuple[Source, 
     folders = [f for f in listed if source.holds(f.folder) and (f.backups or f.manifests)]
     wanted = chain.strip().rstrip("/")
     if wanted.lower() in NEWEST:
-        found = folders[-1:]
+        found = _with_newest_backup(source, folders)
     else:
         found = [f for f in folders if wanted in (f.folder, file_part(f.folder)) or _has(f, wanted)]
     if len(found) == 1:
@@ -112,6 +112,14 @@ def _find(destination: Destination, database: str, chain: str) -> tuple[Source, 
     raise RestorePointNotFoundError(
         f"There is {which} '{chain}' of {database} at {destination.identity}. Chains there: {names}."
     )
+
+
+def _with_newest_backup(source: Source, folders: list[FolderListing]) -> list[FolderListing]:
+    """The folder of the newest restore point. Names do not tell: servers write theirs in local time, and nodes take turns. Where
+    nothing is proven, the last by name."""
+    points = source.read().points()
+    newest = points[-1].key.rpartition("/")[0] if points else None
+    return [f for f in folders if f.folder == newest] or folders[-1:]
 
 
 def _has(listing: FolderListing, wanted: str) -> bool:

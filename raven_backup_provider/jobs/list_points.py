@@ -109,7 +109,13 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
         folder=catalog.folder,
         database=name,
         points=tuple(_row(point) for point in points),
-        problems=tuple(problem for chain in catalog.chains for problem in chain.problems),
+        problems=(
+            *(problem for chain in catalog.chains for problem in chain.problems),
+            *(
+                f"{one} bears another database's name and is passed over. Move it to that one's folder."
+                for one in catalog.strangers
+            ),
+        ),
         unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
         in_progress=_in_progress(catalog, source),
         holds=tuple(

@@ -7,9 +7,10 @@ folders found are listed instead (design section 10).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.catalog import Catalog, bears_name, find_database_folder, read_catalog
 from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
@@ -38,7 +39,17 @@ class Source:
     def read(self, signing_key: bytes | None = None, *, packed: bool = True) -> Catalog:
         """The catalogue of this source; ``packed`` as for :func:`read_catalog`."""
         found = read_catalog(self.destination, self.folder, signing_key, packed=packed)
-        return replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
+        found = replace(found, chains=tuple(c for c in found.chains if self.holds(c.folder)))
+        own = self.own([c.folder for c in found.chains])
+        strangers = tuple(c.folder for c in found.chains if c.folder not in own)
+        return replace(found, chains=tuple(c for c in found.chains if c.folder in own), strangers=strangers)
+
+    def own(self, folders: Collection[str]) -> Collection[str]:
+        """Those of these backup folders (their keys) that are the database's own: that bear its name, or all where none does, as
+        in a folder that somebody has renamed."""
+        if not self.folder or self.chain is not None:
+            return folders
+        return {key for key in folders if bears_name(key, self.folder.rpartition("/")[2])} or folders
 
     def holds(self, folder: str) -> bool:
         """Whether the backup folder of that key is one of this source."""
@@ -75,7 +86,9 @@ def database_folders(destination: Destination, prefix: str = "") -> list[str]:
 
 def databases_in_root(destination: Destination) -> list[str]:
     """Names, as backup folders spell them, of the databases whose backup folders lie directly in the root."""
-    found = {name.casefold(): name for f in _backup_folders(destination, "") if (name := _database_of(f)) is not None}
+    found = {
+        database_key(name): name for f in _backup_folders(destination, "") if (name := _database_of(f)) is not None
+    }
     return [found[name] for name in sorted(found)]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from raven_backup_provider.core.continuity import link_problems
+from raven_backup_provider.core.database_key import composed
 from raven_backup_provider.core.found_files import FoundFile, FoundFolder, sort_files, with_manifests
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import BackupKind
@@ -52,12 +53,14 @@ class Holder:
         if only is None and source.chain is not None:
             only = [source.chain]
         start = f"{source.folder}/" if source.folder else ""
-        prefixes = [source.folder] if only is None else [start + name for name in sorted(only)]
+        prefixes = [source.folder] if only is None else [start + name for name in _as_stored(source, only)]
         files = [file for prefix in prefixes for file in source.destination.list_files(prefix)]
         folders = sort_files(file for file in files if source.holds(file.key.rpartition("/")[0]))
+        own = source.own([folder.folder for folder in folders])
+        folders = [folder for folder in folders if folder.folder in own]
         written_down = pruned_key(source.folder) in {file.key for file in files}
         pruned = read_pruned(source.destination, source.folder) if written_down else {}
-        return cls(source, {folder.name: folder for folder in folders}, frozenset(pruned))
+        return cls(source, {folder.name: folder for folder in folders}, frozenset(map(composed, pruned)))
 
     @property
     def identity(self) -> str:
@@ -86,7 +89,12 @@ class Holder:
 
     def key(self, chain: str, name: str) -> str:
         """The key that a file of a chain has, or would have, here."""
-        return "/".join(part for part in (self.source.folder, chain, name) if part)
+        there = self.folders.get(chain)
+        return (
+            f"{there.folder}/{name}"
+            if there is not None
+            else "/".join(p for p in (self.source.folder, chain, name) if p)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,14 @@ class MergedChain:
     def newest(self) -> datetime:
         """Start of its last point."""
         return self.points[-1].manifest.started if self.points else _FIRST
+
+
+def _as_stored(source: Source, names: Collection[str]) -> list[str]:
+    """Names of backup folders as the destination spells them: after a move from another server they may be decomposed."""
+    if all(name.isascii() for name in names):
+        return sorted(names)
+    wanted = {composed(name) for name in names}
+    return [name for name in source.destination.list_folders(source.folder) if composed(name) in wanted]
 
 
 def merge(holders: Sequence[Holder]) -> tuple[MergedChain, ...]:

@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from raven_backup_provider.core.catalog import read_chains
+from raven_backup_provider.core.catalog import bears_name, read_chains
 from raven_backup_provider.core.chain_facts import ChainFacts, ChainState, DatabaseFacts, Judgement, Verified
 from raven_backup_provider.core.chain_listing import FolderListing, Listing, empty_folder, file_part, group_files
 from raven_backup_provider.core.chain_marks import MarkKind, load_verified, mark_kind
-from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
     ArchivedFileError,
@@ -23,7 +22,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.manifest_pack import ManifestReader, read_pack
 from raven_backup_provider.core.model import StoredFile
-from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX, FolderName, database_folder
+from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.partial_files import partial_files
@@ -86,9 +85,14 @@ def _folders(source: Source, listing: Listing) -> tuple[list[FolderListing], lis
         if f.folder.rpartition("/")[0] == source.folder
     ]
     real = [f for f in listed if f.is_empty or f.backups or f.manifests or f.marks or f.in_progress]
-    ours = [f for f in real if _is_of(f.name, source) and source.holds(f.folder)]
+    ours = [f for f in real if _is_of(f.folder, source) and source.holds(f.folder)]
     keys = {f.folder for f in ours}
     return ours, [f for f in real if f.folder not in keys]
+
+
+def _is_of(backup_folder: str, source: Source) -> bool:
+    # Of a root, source.holds() decides.
+    return not source.folder or bears_name(backup_folder, file_part(source.folder))
 
 
 def _partial_files(destination: Destination, folder: str) -> list[StoredFile]:
@@ -103,14 +107,6 @@ def _partial_files(destination: Destination, folder: str) -> list[StoredFile]:
 def _with_partial(listing: FolderListing, partial: list[StoredFile]) -> FolderListing:
     there = {f.key: f for f in (*listing.in_progress, *partial)}
     return replace(listing, in_progress=tuple(there[key] for key in sorted(there)))
-
-
-def _is_of(name: FolderName, source: Source) -> bool:
-    # Server-made folders bear the plain name of the database, ours the safe part; letter case does not count.
-    if not source.folder:
-        return True  # source.holds() decides
-    wanted = database_key(file_part(source.folder))
-    return wanted in (database_key(name.database), database_key(database_folder(name.database)))
 
 
 def _with_verified(

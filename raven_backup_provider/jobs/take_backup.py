@@ -75,7 +75,10 @@ def take_backup(
 
 def _take(job: ExportJob, name: str, prefix: str, warnings: Sequence[str]) -> BackupResult:
     job.on_step(Step.READ_CATALOG)
-    catalog = read_catalog(job.destination, prefix, job.request.signing_key, may_be_unreadable=True)
+    found_there = read_catalog(job.destination, prefix, job.request.signing_key, may_be_unreadable=True)
+    catalog = found_there.of(database_folder(name))
+    for stranger in catalog.strangers:
+        log.warning("%s bears another database's name and is passed over. Move it to that one's folder.", stranger)
     if catalog.unreadable is not None:
         warnings = (
             *warnings,

@@ -39,7 +39,7 @@ def backup_alarm(planned: PlannedDag, last_success: datetime | None, now: dateti
     """
     if not planned.scheduled:
         return None
-    limit = _oldest_allowed(planned.task, now)
+    limit = oldest_allowed(planned.task, now)
     seen = last_success or planned.database.since
     if limit is None or seen >= limit:
         return None
@@ -90,7 +90,7 @@ def inventory_alarm(
     )
 
 
-def _oldest_allowed(task: ServerWideTask, now: datetime) -> datetime | None:
+def oldest_allowed(task: ServerWideTask, now: datetime) -> datetime | None:
     """A success before this moment is too old: the configured age, or the last but one time at which a backup was due."""
     if task.alarms.max_age_hours is not None:
         return now - timedelta(hours=task.alarms.max_age_hours)

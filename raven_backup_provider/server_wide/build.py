@@ -96,5 +96,5 @@ def _problems_of(
     conn_ids = sorted({task.ravendb_conn_id for task in config.tasks})
     found = [str(problem) for problem in config.problems]
     found += [f"{conn_id}: {problem}" for conn_id in conn_ids for problem in inventories[conn_id].problems]
-    found += [problem for problem in plan.problems if problem.partition(":")[0] in names]
+    found += plan.of(names).problems
     return found + [failure for name in names for failure in failures.get(name, ())]

@@ -120,6 +120,8 @@ class Verify(_Part):
     """The file just written, its whole chain, or all chains. Of an unchanged database sizes and manifests are compared only."""
     deep: bool = True
     """Decrypt, decompress and parse to the end; otherwise size and SHA-256 only."""
+    earlier_key_conn_ids: list[Line] = []
+    """Connections of the encryption keys used before, while backups made with them are kept: for selection all."""
 
 
 class Alarms(_Part):

@@ -115,7 +115,7 @@ def _lane(task: ServerWideTask, database: str, destination: str, verified: bool)
             map_index_template="{{ task.destination }}",
             database=database,
             destination=destination,
-            encryption_key_conn_id=task.encryption_key_conn_id,
+            encryption_key_conn_id=_all_keys(task),
             signing_key_conn_id=task.signing_key_conn_id,
             deep=task.verify.deep,
             selection=_VERIFIED.format(task.verify.selection),
@@ -132,6 +132,11 @@ def _lane(task: ServerWideTask, database: str, destination: str, verified: bool)
         )
         lane.append(_render(retention))
     return lane
+
+
+def _all_keys(task: ServerWideTask) -> str | None:
+    keys = [task.encryption_key_conn_id or "", *task.verify.earlier_key_conn_ids]
+    return ",".join(key for key in keys if key) or None
 
 
 def _restore(task: ServerWideTask, database: str) -> None:

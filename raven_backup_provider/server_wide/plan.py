@@ -5,7 +5,7 @@ Neutral: no Airflow in it, so that the status DAG, ``raven-backup config check``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -13,6 +13,7 @@ from raven_backup_provider.core.inventory import DatabaseState, Inventory, Inven
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.dag_ids import database_dag_id, database_of, task_prefix
 from raven_backup_provider.server_wide.selection import left_out_by
+from raven_backup_provider.server_wide.shared_folders import shared_folders
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -42,11 +43,22 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that follows from configuration and inventories, in a fixed order."""
+    """Everything that follows from configuration and inventories, in a fixed order.
+
+    :param problems: one sentence each, beginning with the name of the task or Connection that it concerns.
+    """
 
     dags: tuple[PlannedDag, ...]
     left_out: tuple[LeftOut, ...]
     problems: tuple[str, ...]
+
+    def of(self, names: Collection[str]) -> Plan:
+        """The part that concerns these tasks and Connections."""
+        return Plan(
+            tuple(planned for planned in self.dags if planned.task.name in names),
+            tuple(one for one in self.left_out if one.task in names),
+            tuple(problem for problem in self.problems if any(problem.startswith(f"{name}: ") for name in names)),
+        )
 
 
 def make_plan(tasks: Sequence[ServerWideTask], inventories: Mapping[str, Inventory]) -> Plan:
@@ -72,7 +84,8 @@ def make_plan(tasks: Sequence[ServerWideTask], inventories: Mapping[str, Invento
                 problems.append(f"{task.name}: {entry.name!r} and {other.database.name!r} would have the same DAG id")
     for conn_id, inventory in inventories.items():
         problems += [f"{conn_id}: {problem}" for problem in inventory.problems]
-    return Plan(tuple(dags[dag_id] for dag_id in sorted(dags)), tuple(left_out), tuple(problems))
+    ordered = tuple(dags[dag_id] for dag_id in sorted(dags))
+    return Plan(ordered, tuple(left_out), (*problems, *shared_folders(ordered)))
 
 
 def find_dag(

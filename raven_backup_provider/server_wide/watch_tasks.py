@@ -98,10 +98,14 @@ class ServerWideStatusOperator(BaseOperator):
 
         now = datetime.now(timezone.utc)
         path = Path(self.config_file)
-        config = next((c for c in active_configs(path.parent, self.inventory) if c.path == path), ReadConfig(path))
+        configs = active_configs(path.parent, self.inventory)
+        config = next((c for c in configs if c.path == path), ReadConfig(path))
         conn_ids = sorted({task.ravendb_conn_id for task in config.tasks})
-        inventories = {conn_id: _inventory(self.inventory, conn_id) for conn_id in conn_ids}
-        plan = make_plan(config.tasks, inventories)
+        everybody = [task for one in configs for task in one.tasks]
+        inventories = {
+            conn_id: _inventory(self.inventory, conn_id) for conn_id in sorted({t.ravendb_conn_id for t in everybody})
+        }
+        plan = make_plan(everybody, inventories).of([*(task.name for task in config.tasks), *conn_ids])
         self.log.info("%s\n%s\n%s", self.config_file, "\n".join(servers(config.tasks, inventories)), table(plan))
         problems = [*map(str, config.problems), *plan.problems]
         for conn_id in conn_ids:

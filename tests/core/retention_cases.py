@@ -577,6 +577,13 @@ CASES = [
         note="set the clock right",
     ),
     Case(
+        "a backup made while a clock was years ahead is named, with what to do about it",
+        {**days("01", "15", "30"), "ahead": Chain("2036-03-01 01:00")},
+        {"keep_last": 1},
+        {"01": "+clock", "15": "+clock", "30": "+clock", "ahead": "+clock"},
+        note="2036-03-01-01-00-00.ravendb-shop-A-backup was made while a clock was ahead",
+    ),
+    Case(
         "a clock that is a few minutes off is no clock that went back",
         {"old": Chain("2026-03-01 01:00"), "new": Chain("2026-03-31 12:04")},
         {"keep_last": 1},
@@ -676,6 +683,28 @@ CASES = [
         {"broken": Chain("2026-01-01 01:00", ("2026-01-02 01:00",), state="broken"), **days("30")},
         {"keep_last": 1, "unproven_after_days": 30},
         {"broken": "-unproven too long", "30": "+newest, last"},
+    ),
+    Case(
+        "what cannot be read is as safe as a restore point of its age",
+        {
+            "old": Chain("2026-02-01 01:00", state="broken"),
+            "young": Chain("2026-03-20 01:00", ("2026-03-21 01:00",), state="broken"),
+            **days("30"),
+        },
+        {"minimum_age_days": 14, "unproven_after_days": 1},
+        {"old": "-unproven too long", "young": "+minimum age", "30": "+newest, minimum age"},
+    ),
+    Case(
+        "after the signing key was changed, older chains stay as long as too few are complete",
+        {**{day: Chain(f"2026-03-{day} 01:00", state="broken") for day in ("01", "08", "15", "22")}, **days("29")},
+        {"keep_last": 3, "unproven_after_days": 1, **ALL},
+        {"01": "+last", "08": "+last", "15": "+last", "22": "+last", "29": "+newest, last"},
+    ),
+    Case(
+        "an age for files without manifest deletes none whose manifest cannot be read",
+        {"broken": Chain("2026-01-20 01:00", state="broken"), **days("30")},
+        {"unproven_after_days": 7},
+        {"broken": "+no rule", "30": "+newest, no rule"},
     ),
     Case(
         "what cannot be read keeps its day beside the chain that takes it",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from raven_backup_provider.core import manifest as manifests
-from raven_backup_provider.core.catalog import Catalog, find_database_folder, read_catalog
+from raven_backup_provider.core.catalog import Catalog, bears_name, find_database_folder, read_catalog
 from raven_backup_provider.core.manifest import FileEntry, Manifest
-from raven_backup_provider.core.model import Engine
-from raven_backup_provider.core.names import database_folder, manifest_name
+from raven_backup_provider.core.model import BackupType, Engine
+from raven_backup_provider.core.names import database_folder, folder_name, manifest_name
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.core.builders import FOLDER, T0, manifest
 
@@ -140,3 +141,32 @@ def test_two_databases_that_a_human_would_take_for_one_never_share_a_folder(
 ) -> None:
     (tmp_path / "backups" / database_folder(there)).mkdir(parents=True)
     assert find_database_folder(FolderDestination(tmp_path / "backups"), wanted) is None
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        "shop",
+        "Shop",
+        "shop-A",
+        "x-A-backup",
+        "Größe",
+        unicodedata.normalize("NFD", "Größe"),
+        "con",
+        ".hidden",
+        "a=b",
+        "50%",
+        "日本",
+        "x" * 300,
+        "é" * 150,
+        "shop.in-progress",
+    ],
+)
+def test_a_backup_folder_bears_the_name_of_its_database_and_of_no_other(database: str) -> None:
+    own = database_folder(database)
+    named = folder_name(T0, database, "A", BackupType.LOGICAL)
+    by_the_server = f"2026-03-01-12-00-00.ravendb-{database}-A-snapshot"
+    for backup_folder in (named, by_the_server, f"{own}/{named}", unicodedata.normalize("NFD", named)):
+        assert bears_name(backup_folder, own)
+        assert not bears_name(backup_folder, database_folder(database + "2"))
+    assert not bears_name("notes", own)

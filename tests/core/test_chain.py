@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from raven_backup_provider.core.chain import next_backup
+from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import BackupKind, ChainLimits, GuardMode, GuardState, RequestedKind, StoredFile
 from tests.core.builders import T0, chain, encrypted, known_keys, manifest, mark, situation
 
 UNPROVEN = StoredFile(
     "shop/2026-03-01-12-00-00.ravendb-shop-A-backup/2026-03-01-12-20-00.ravendb-incremental-backup", 5
 )
+
+AHEAD = T0 + timedelta(days=3650)
+
+
+def dated(started: datetime, finished: datetime) -> Manifest:
+    """A full with these times; its name follows the first."""
+    return manifest(0, started=started, finished=finished)
+
 
 FULLS: list[tuple[str, dict[str, Any], str]] = [
     ("asked for", {"requested": RequestedKind.FULL}, "a full backup was asked for"),
@@ -48,8 +57,21 @@ FULLS: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "clock went back",
-        {"limits": ChainLimits(max_age_seconds=3600), "now": T0 - timedelta(seconds=1)},
+        {"limits": ChainLimits(max_age_seconds=3600), "now": T0 - timedelta(minutes=3)},
         "the clock went back",
+    ),
+    (
+        "the full was made while the clock was years ahead, and the schedule's would never seem due",
+        {"chain": chain(dated(AHEAD, AHEAD)), "limits": ChainLimits(full_due=T0)},
+        "the clock went back",
+    ),
+    (
+        "a full is due again though names still go on from then",
+        {
+            "chain": chain(dated(AHEAD, T0 + timedelta(seconds=9))),
+            "limits": ChainLimits(full_due=T0 + timedelta(minutes=30)),
+        },
+        "a full backup has been due since",
     ),
 ]
 
@@ -68,6 +90,13 @@ INCREMENTALS: list[tuple[str, dict[str, Any]]] = [
     ("all well", {}),
     ("the clock went back, no age limit", {"now": T0 - timedelta(days=400)}),
     ("guard holds up to the last point", {"guard": GuardState(7, "guard", 200)}),
+    (
+        "the full after that counts from when it was made",
+        {
+            "chain": chain(dated(AHEAD, T0 + timedelta(seconds=9))),
+            "limits": ChainLimits(max_age_seconds=7200, full_due=T0),
+        },
+    ),
     ("within limits", {"limits": ChainLimits(max_length=3, max_age_seconds=3601)}),
     ("the full is the one that was due", {"limits": ChainLimits(full_due=T0)}),
     ("the worker's clock is behind the scheduler's", {"limits": ChainLimits(full_due=T0 + timedelta(minutes=2))}),

@@ -64,6 +64,16 @@ def test_a_second_holder_is_refused_and_told_who_holds_it() -> None:
     assert store.text is None
 
 
+def test_a_machine_that_slept_longer_than_a_lease_lasts_has_lost_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # time.monotonic() stands still meanwhile.
+    real = time.clock_gettime
+    with hold_lease(Store(), "x") as lease:
+        lease.check()
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + LIFETIME + 1)
+        with pytest.raises(LockedError, match="could not be renewed in time"):
+            lease.check()
+
+
 def test_it_is_renewed_as_long_as_it_is_held() -> None:
     store = Store()
     with hold_lease(store, "x", every=0.01):
@@ -101,5 +111,47 @@ def test_a_holder_that_cannot_renew_in_time_is_stopped() -> None:
         lease.check()
         now[0] = LIFETIME + 1
         with pytest.raises(LockedError, match="could not be renewed"):
+            lease.check()
+        store.broken = False
+
+
+class SlowStore(Store):
+    """Writes at once and answers late: 100 s by the clock of the test. Down after the first renewal, or before."""
+
+    def __init__(self, *, down_at_once: bool = False) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.down_at_once = down_at_once
+
+    def create(self, text: str) -> bool:
+        made = super().create(text)
+        self.now += 100
+        self.broken = self.down_at_once
+        return made
+
+    def renew(self, text: str) -> None:
+        super().renew(text)
+        self.broken = True  # this renewal is the last
+        self.now += 100
+
+
+def test_the_time_a_store_took_to_answer_is_gone() -> None:
+    store = SlowStore(down_at_once=True)
+    with hold_lease(store, "x", monotonic=lambda: store.now) as lease:
+        lease.check()
+        store.now += LIFETIME - 99  # the store counts one second more than the lifetime
+        with pytest.raises(LockedError, match="could not be renewed in time"):
+            lease.check()
+
+
+def test_so_it_is_when_it_is_renewed_which_is_done_at_once_if_it_is_late() -> None:
+    store = SlowStore()
+    with hold_lease(store, "x", monotonic=lambda: store.now, every=LIFETIME / 2) as lease:
+        deadline = time.monotonic() + 10
+        while store.now < 200:  # both answers have come
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        store.now += LIFETIME - 99
+        with pytest.raises(LockedError, match="could not be renewed in time"):
             lease.check()
         store.broken = False

@@ -9,6 +9,7 @@ import pytest
 
 from raven_backup_provider.core.catalog import read_catalog
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
+from raven_backup_provider.core.model import Engine
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.destinations.folder import FolderDestination
 from raven_backup_provider.jobs.hold import HeldChain, hold_chain, release_chain
@@ -54,6 +55,29 @@ def test_a_held_chain_is_kept_however_it_was_named_and_goes_once_released(place:
 
 def test_newest_is_the_newest_chain(place: FolderDestination) -> None:
     assert hold(place, "newest").folder == NEW.folder
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Chain("2026-03-28 23:00", engine=Engine.SERVER, local=14),  # named 2026-03-29-13-00-00
+        Chain("2026-03-29 13:00", state="unproven"),
+        Chain("2026-03-28 22:00", ("2026-03-28 23:00",), node="B"),
+    ],
+)
+def test_newest_goes_by_when_backups_were_made_and_not_by_names(tmp_path: Path, other: Chain) -> None:
+    plant(tmp_path, [OLD, NEW, other])
+    assert hold(FolderDestination(tmp_path), "newest").folder == NEW.folder
+
+
+def test_newest_is_the_chain_that_was_added_to_last(tmp_path: Path) -> None:
+    plant(tmp_path, [NEW, older := Chain("2026-03-28 01:00", ("2026-03-30 01:00",), node="B")])
+    assert hold(FolderDestination(tmp_path), "newest").folder == older.folder
+
+
+def test_newest_of_files_that_nothing_proves_is_the_last_by_name(tmp_path: Path) -> None:
+    plant(tmp_path, [Chain("2026-03-28 01:00", state="unproven"), last := Chain("2026-03-29 01:00", state="unproven")])
+    assert hold(FolderDestination(tmp_path), "newest").folder == last.folder
 
 
 def test_it_is_no_part_of_the_chain_and_shows_in_the_list(place: FolderDestination) -> None:

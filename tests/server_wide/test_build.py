@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_what_is_not_configured_is_no_task(stage: Stage, changes: dict[str, Any]
     stage.configure({"name": "nightly", **changes})
     stage.databases("shop")
     assert set(stage.build()[f"{PREFIX}shop"].task_ids) == tasks
+
+
+def test_backups_of_before_a_change_of_the_key_are_verified_with_theirs(stage: Stage) -> None:
+    keys = {"encryption_key_conn_id": "key_2026", "verify": {"selection": "all", "earlier_key_conn_ids": ["key_2025"]}}
+    stage.configure({"name": "t", **keys})
+    stage.databases("shop")
+    dag = stage.build()["server_wide_backup.t.shop"]
+    assert dag.get_task("verify").encryption_key_conn_id == "key_2026,key_2025"
+    assert dag.get_task("backup").encryption_key_conn_id == "key_2026"
 
 
 def test_the_dag_runs_once_at_a_time_by_itself_and_in_no_pool_that_must_be_made(stage: Stage) -> None:
@@ -305,6 +315,20 @@ def test_a_file_with_a_fault_is_never_kept_as_the_last_good_one(stage: Stage) ->
     path = stage.configure({"name": "a"}, {"name": "b", "retries": -1})
     keep_good(read_config(path), str(stage.inventory))
     assert not stage.inventory.exists()
+
+
+def test_tasks_of_two_files_that_spoil_each_others_backups_are_shown(stage: Stage) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    stage.configure({"name": "hourly"}, name="a.yaml")
+    stage.configure({"name": "nightly", "retention": {"keep_last": 9}}, name="b.yaml")
+    stage.databases("shop")
+    assert stage.ids() == ["hourly.shop", "nightly.shop"]
+    stage.databases("shop", read=datetime.now(timezone.utc))
+    assert "Their retention differs" in stage.status("a")
+    with pytest.raises(AirflowFailException, match=r"hourly: together with task 'nightly' .* Their retention differs"):
+        stage.build()["server_wide_status.a"].get_task("status").execute({})
+    assert stage.build()["server_wide_status.b"].get_task("status").execute({}) == {"dags": 1, "left_out": 0}
 
 
 def test_what_is_left_out_is_shown_with_its_reason(stage: Stage) -> None:

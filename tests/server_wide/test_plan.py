@@ -154,6 +154,41 @@ def test_an_unknown_server_has_no_dags() -> None:
     assert make_plan([task()], {}).dags == ()
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ({}, {}, None),
+        ({}, {"backup_type": "snapshot"}, None),
+        ({}, {"destinations": ["/elsewhere"], "retention": {"keep_last": 9}}, None),
+        ({}, {"databases": {"exclude": ["shop"]}, "retention": {"keep_last": 9}}, None),
+        ({"retention": {"keep_last": 2}}, {}, "Their retention differs"),
+        ({}, {"destinations": ["/own", "/backups/"], "retention": {"keep_last": 2}}, "Their retention differs"),
+        ({}, {"destinations": ["file:///backups"], "ravendb_conn_id": "staging"}, "'raven' and 'staging' would mix"),
+        ({}, {"encryption_key_conn_id": "key"}, "Their encryption_key_conn_id differ"),
+        ({"signing_key_conn_id": "s"}, {}, "Their signing_key_conn_id differ"),
+    ],
+)
+def test_two_tasks_that_spoil_each_others_backups_are_told(
+    one: dict[str, Any], other: dict[str, Any], told: str | None
+) -> None:
+    servers = {"raven": inventory("shop"), "staging": inventory("SHOP")}
+    found = make_plan([task("a", **one), task("b", **other)], servers).problems
+    if told is None:
+        assert found == ()
+        return
+    (problem,) = found
+    assert problem.startswith("a: together with task 'b' it puts 'shop'")
+    assert told in problem
+    assert "/backups" in problem
+
+
+def test_a_whole_server_in_a_shared_folder_is_one_sentence() -> None:
+    names = [f"db{number}" for number in range(300)]
+    tasks = [task("a", retention={"keep_last": 2}), task("b")]
+    (problem,) = make_plan(tasks, {"raven": inventory(*names)}).problems
+    assert "'db0', 'db1', 'db10', 'db100', 'db101' and 295 more databases" in problem
+
+
 # -- found again ----------------------------------------------------------------------------------------------------
 
 
