@@ -30,7 +30,6 @@ def test_and_complete(tmp_path: Path) -> None:
         "allow_reduced_record",
         "compression",
         "tombstone_guard",
-        "queue",
     }
     assert [key for key in ServerWideTask.model_fields if key not in rare and f" {key}:" not in text] == []
 
