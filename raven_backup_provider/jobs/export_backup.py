@@ -10,7 +10,7 @@ from datetime import datetime
 from raven_backup_provider import __version__
 from raven_backup_provider.core import compare_exchange
 from raven_backup_provider.core.chain import Decision
-from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.destination import Destination, HashesItself, Writer
 from raven_backup_provider.core.errors import (
     ExportRejectedError,
     OperationCanceledError,
@@ -109,7 +109,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
     job.cancellation.on_cancel(lambda: operations.kill(job.transport, operation))
     with job.destination.open_write(plan.key) as writer:
         try:
-            exported = _receive(job, plan, operation, writer.write)
+            exported = _receive(job, plan, operation, writer)
             job.on_step(Step.ACCEPT)
             state = accept(job.transport, operation, job.cancellation)
         except (ExportRejectedError, OperationCanceledError, ServerUnavailableError) as failure:
@@ -129,7 +129,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
     return BackupResult(Outcome.CREATED, plan.key, manifest, plan.decision.reason, job.clock())
 
 
-def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Callable[[bytes], None]) -> Exported:
+def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, writer: Writer) -> Exported:
     progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation)
     parse = keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
     with exports.open_export(
@@ -144,9 +144,10 @@ def _receive(job: ExportJob, plan: ExportPlan, operation: Operation, write: Call
     ) as chunks:
         exported = run_export(
             _with_steps(progress.watch(chunks), job.on_step),
-            write,
+            writer.write,
             key=job.request.key,
             parse=parse,
+            given=writer.given if isinstance(writer, HashesItself) else None,
             name=f"the export of database {plan.mark.name}",
         )
     log.info("Export of %s: %s.", plan.mark.name, progress.rate())
