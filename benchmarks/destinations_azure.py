@@ -33,9 +33,10 @@ DOWNLOADS = {"ours": "this package", "sdk": "SDK, readinto", "sdk4": "SDK, readi
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One transfer in a process of its own."""
+    """One transfer in a process of its own; ``cpu`` are the processor's seconds for it, on this side only."""
 
     seconds: float
+    cpu: float
     peak_kib: int
 
 
@@ -74,16 +75,19 @@ def _round(number: int, options: Any, folder: Path, words: list[str], found: dic
 
 
 def _print(what: str, names: dict[str, str], found: dict[str, list[Run]], size: int, idle: float) -> None:
-    print(f"\n| {what} of {size / 2**30:g} GiB | MB/s: median (min-max) | ours of it | peak memory above idle |")
-    print("| --- | --- | --- | --- |")
+    print(
+        f"\n| {what} of {size / 2**30:g} GiB | MB/s: median (min-max) | ours of it | CPU s/GiB | peak memory above idle |"
+    )
+    print("| --- | --- | --- | --- | --- |")
     ours = statistics.median(run.seconds for run in found["ours"])
     for name, title in names.items():
         rates = sorted(size / run.seconds / 1e6 for run in found[name])
         share = statistics.median(run.seconds for run in found[name]) / ours
+        cpu = statistics.median(run.cpu for run in found[name]) * 2**30 / size
         peak = max(run.peak_kib for run in found[name]) - idle
         print(
             f"| {title} | {statistics.median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f}) | "
-            f"{'' if name == 'ours' else f'{share:.2f}'} | {peak / 1024:.0f} MiB |"
+            f"{'' if name == 'ours' else f'{share:.2f}'} | {cpu:.2f} | {peak / 1024:.0f} MiB |"
         )
 
 
@@ -109,7 +113,7 @@ def _child(words: list[str]) -> Run:
 def _work(words: list[str]) -> None:
     from raven_backup_provider.destinations.azure import AzureDestination  # what the idle one has imported as well
 
-    seconds = 0.0
+    seconds, cpu = 0.0, 0.0
     if words != ["idle"]:
         way, name, endpoint, container, source, sha256 = words
         server = Azurite()
@@ -121,12 +125,12 @@ def _work(words: list[str]) -> None:
             ("download", True): lambda: _download(AzureDestination(client, container)),
             ("download", False): lambda: _sdk_download(client, container, threads),
         }
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         actions[way, name == "ours"]()
-        seconds = time.perf_counter() - begun
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     status = Path("/proc/self/status").read_text()
     peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-    print(json.dumps({"seconds": seconds, "peak_kib": peak}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_kib": peak}))
 
 
 def _upload(destination: Any, source: str, sha256: str) -> None:

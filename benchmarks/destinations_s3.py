@@ -1,11 +1,13 @@
 """S3: our adapter against bare boto3 on the same server, and a backup to S3 against RavenDB's own with an upload after it.
 
-    python -m benchmarks.destinations_s3 [transfer] [backup] [--gib 1] [--server ceph] [--documents 1000000] [--repeat 3]
+    python -m benchmarks.destinations_s3 [transfer] [backup] [--gib 1] [--server ceph] [--service aws] [--repeat 3]
 
-``transfer``: seconds and peak memory of uploading and downloading one file, ours against ``upload_file`` and
-``download_file``; each run is a process of its own, and the two take turns. ``backup`` (row 2 of the design): our full backup
-to S3 against RavenDB's one-time backup to a folder followed by an upload with the AWS command line (``--aws PATH``; without
-one, with boto3's managed upload in a process that runs already, which costs it no start).
+``transfer``: seconds, CPU and peak memory of uploading and downloading one file, ours against ``upload_file`` and
+``download_file``; each run is a process of its own, and the two take turns. boto3 checks nothing here but TLS; ours makes the
+file's SHA-256 and proves each part by MD5 (CRC32 with ``--service aws``, for which LocalStack is the server). ``backup`` (row 2
+of the design): our full backup to S3 against RavenDB's one-time backup to a folder followed by an upload with the AWS command
+line (``--aws PATH``; without one, with boto3's managed upload in a process that runs already, which costs it no start); then
+how export and upload overlapped in one more backup of ours.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ from typing import Any
 
 from benchmarks.measuring import HEADER, measure_pairs, seconds_of
 from benchmarks.subjects import Subject
+from benchmarks.timeline import Timeline
 from demo.sandbox import RavenServer, data
 from raven_backup_provider.core.model import FileDigest, RequestedKind
 from raven_backup_provider.destinations.s3 import S3Destination
+from raven_backup_provider.destinations.s3_settings import S3Settings
 from raven_backup_provider.jobs.backup_request import BackupRequest
 from raven_backup_provider.jobs.take_backup import take_backup
 from raven_backup_provider.raven.transport import Transport
@@ -50,10 +54,12 @@ class Run:
     """One transfer in a process of its own.
 
     :param seconds: of the transfer alone, without starting and importing.
+    :param cpu: seconds of processor time of it, of this side only.
     :param peak: highest resident set in KiB.
     """
 
     seconds: float
+    cpu: float
     peak: int
 
 
@@ -68,14 +74,18 @@ def main() -> None:
     parser.add_argument("--version", default="7.1.5", help="RavenDB version")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--aws", help="path of the AWS command line")
+    parser.add_argument("--service", choices=("compatible", "aws"), default="compatible", help="see S3Settings")
+    parser.add_argument("--scratch", help="where files go; the system's temporary folder by default")
     options = parser.parse_args()
     name = options.server or ("ceph" if ceph_is_installed() else "localstack" if python_for_localstack() else "moto")
-    folder = Path(tempfile.mkdtemp(prefix="raven-backup-benchmark-s3-"))
+    folder = Path(tempfile.mkdtemp(prefix="raven-backup-benchmark-s3-", dir=options.scratch))
     try:
         with _SERVERS[name]() as server:
-            print(f"Server: {name} over HTTPS on this machine, {os.cpu_count()} cores.\n")
+            print(
+                f"Server: {name} over HTTPS on this machine, {os.cpu_count()} cores; ours with service={options.service}.\n"
+            )
             if not options.what or "transfer" in options.what:
-                _transfers(server, folder, int(options.gib * (1 << 30)), options.repeat)
+                _transfers(server, folder, int(options.gib * (1 << 30)), options)
             if not options.what or "backup" in options.what:
                 _backups(server, folder, options)
     finally:
@@ -85,62 +95,73 @@ def main() -> None:
 # --- one file ---------------------------------------------------------------------------------------------------
 
 
-def _transfers(server: S3Server, folder: Path, size: int, repeat: int) -> None:
+def _transfers(server: S3Server, folder: Path, size: int, options: argparse.Namespace) -> None:
     source = folder / "file"
     with source.open("wb") as file:
         for _ in range(0, size, 1 << 24):
             file.write(os.urandom(min(1 << 24, size)))
     bucket = server.new_bucket()
     runs: dict[str, list[Run]] = {what: [] for what in _CHILD}
-    idle = _child(server, bucket, source, "idle").peak
-    for turn in range(repeat):
+    idle = _child(server, bucket, source, "idle", options.service).peak
+    for turn in range(options.repeat):
         for direction in ("up", "down"):
             pair = ("ours", "theirs") if turn % 2 else ("theirs", "ours")
             for side in pair:
-                runs[f"{side}-{direction}"].append(_child(server, bucket, source, f"{side}-{direction}"))
-    print("| what | ours, MB/s | boto3, MB/s | ratio | bar | our peak above idle | boto3's |\n" + "| --- " * 7 + "|")
-    for direction, words in (("up", "upload"), ("down", "download")):
-        ours, theirs = runs[f"ours-{direction}"], runs[f"theirs-{direction}"]
-        rates = [source.stat().st_size / 1e6 / statistics.median(r.seconds for r in some) for some in (ours, theirs)]
-        peaks = [(max(r.peak for r in some) - idle) / 1024 for some in (ours, theirs)]
-        print(
-            f"| {words} of {source.stat().st_size / (1 << 30):.1f} GiB | {rates[0]:.0f} | {rates[1]:.0f} | "
-            f"{rates[0] / rates[1]:.2f} | >= 0.9 | {peaks[0]:.0f} MiB (bar 100) | {peaks[1]:.0f} MiB |",
-            flush=True,
-        )
-    print()
+                runs[f"{side}-{direction}"].append(
+                    _child(server, bucket, source, f"{side}-{direction}", options.service)
+                )
+    _print_transfers(runs, idle, source.stat().st_size)
     _empty(server, bucket)
 
 
-def _child(server: S3Server, bucket: str, source: Path, what: str) -> Run:
-    words = [what, server.url, server.ca, server.key, server.secret, bucket, str(source)]
+def _print_transfers(runs: dict[str, list[Run]], idle: int, size: int) -> None:
+    print("| what | ours, MB/s | boto3, MB/s | ratio | bar | CPU s/GiB: ours, boto3 | our peak above idle | boto3's |")
+    print("| --- " * 8 + "|")
+    for direction, words in (("up", "upload"), ("down", "download")):
+        ours, theirs = runs[f"ours-{direction}"], runs[f"theirs-{direction}"]
+        rates = [size / 1e6 / statistics.median(r.seconds for r in some) for some in (ours, theirs)]
+        cpu = [statistics.median(r.cpu for r in some) * (1 << 30) / size for some in (ours, theirs)]
+        peaks = [(max(r.peak for r in some) - idle) / 1024 for some in (ours, theirs)]
+        print(
+            f"| {words} of {size / (1 << 30):.1f} GiB | {rates[0]:.0f} | {rates[1]:.0f} | "
+            f"{rates[0] / rates[1]:.2f} | >= 0.9 | {cpu[0]:.2f}, {cpu[1]:.2f} | {peaks[0]:.0f} MiB (bar 100) "
+            f"| {peaks[1]:.0f} MiB |",
+            flush=True,
+        )
+    print()
+
+
+def _child(server: S3Server, bucket: str, source: Path, what: str, service: str) -> Run:
+    words = [what, server.url, server.ca, server.key, server.secret, bucket, str(source), service]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.destinations_s3", "--child", *words],
         check=True,
         capture_output=True,
         text=True,
     )
-    seconds, peak = done.stdout.split()[-2:]
-    return Run(float(seconds), int(peak))
+    seconds, cpu, peak = done.stdout.split()[-3:]
+    return Run(float(seconds), float(cpu), int(peak))
 
 
-def _run_child(what: str, url: str, ca: str, key: str, secret: str, bucket: str, source: str) -> None:
+def _run_child(what: str, url: str, ca: str, key: str, secret: str, bucket: str, source: str, service: str) -> None:
     from tests.support.s3_servers import make_client
 
     client = make_client(url, ca, key, secret)
     # Whoever has a file to upload knows its hash: a job makes it while the file is written.
     sha256 = _sha256(source) if what == "ours-up" else ""
     work: dict[str, Callable[[], object]] = {
-        "ours-up": lambda: _our_upload(client, bucket, Path(source), sha256),
+        "ours-up": lambda: _our_upload(client, bucket, Path(source), sha256, service),
         "theirs-up": lambda: client.upload_file(source, bucket, "theirs"),
         "ours-down": lambda: _our_download(client, bucket, Path(source + ".copy")),
         "theirs-down": lambda: client.download_file(bucket, "theirs", source + ".copy"),
         "idle": lambda: client.list_objects_v2(Bucket=bucket),
     }
+    cpu = time.process_time()
     seconds = seconds_of(work[what])
+    cpu = time.process_time() - cpu
     # Not getrusage: its peak includes the parent's memory at the moment of the fork.
     status = Path("/proc/self/status").read_text()
-    print(seconds, next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    print(seconds, cpu, next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def _sha256(path: str) -> str:
@@ -151,8 +172,8 @@ def _sha256(path: str) -> str:
     return found.hexdigest()
 
 
-def _our_upload(client: Any, bucket: str, source: Path, sha256: str) -> None:
-    destination = S3Destination(client, bucket)
+def _our_upload(client: Any, bucket: str, source: Path, sha256: str, service: str) -> None:
+    destination = S3Destination(client, bucket, settings=S3Settings(service=service))
     destination.delete(["ours/file"])
     with destination.open_write("ours/file") as writer, source.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -181,7 +202,8 @@ def _backups(server: S3Server, folder: Path, options: argparse.Namespace) -> Non
 
         def ours() -> float:
             request = BackupRequest(subject.database, RequestedKind.FULL)
-            destination = S3Destination(server.client(), bucket, "ours")
+            settings = S3Settings(service=options.service)
+            destination = S3Destination(server.client(), bucket, "ours", settings=settings)
             begun = time.perf_counter()
             with Transport(subject.settings) as transport:
                 take_backup(request, transport, destination)
@@ -192,6 +214,10 @@ def _backups(server: S3Server, folder: Path, options: argparse.Namespace) -> Non
         words = f"full backup to S3, {options.documents:,} documents of 1 KB"
         print(HEADER.replace("RavenDB's own, s", "RavenDB's one-time backup, then an upload, s"))
         print(measure_pairs(words, ours, theirs, options.repeat, 0.90).row(), flush=True)
+        timeline = Timeline()
+        with timeline.watched():
+            ours()
+        print(f"\nOne more backup of ours, to see export and upload overlap:\n\n{timeline.chart()}", flush=True)
 
 
 def _upload_with(server: S3Server, bucket: str, aws: str | None) -> Callable[[Path], None]:

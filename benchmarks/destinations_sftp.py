@@ -1,9 +1,16 @@
-"""``python -m benchmarks.destinations_sftp``: the SFTP destination against OpenSSH's own scp and sftp, on one OpenSSH server."""
+"""``python -m benchmarks.destinations_sftp``: the SFTP destination against scp, sftp and bare paramiko, on one OpenSSH server.
+
+Bare paramiko is what Airflow's ``SFTPHook.store_file`` and ``retrieve_file`` do: ``put`` and ``get``, in this process.
+"""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import paramiko
 
 from benchmarks.destinations_servers import Tool, compare, options
 from tests.support.sshd import SshServer
@@ -29,7 +36,24 @@ def _tools(server: SshServer) -> list[Tool]:
     def scp(source: str, target: str) -> None:
         subprocess.run(["scp", *common, source, target], check=True)
 
+    def bare(work: Callable[[Any], object]) -> None:
+        client = paramiko.SSHClient()
+        client.load_host_keys(str(known))
+        key = str(server.folder / "user_key")
+        client.connect(
+            "127.0.0.1", server.port, server.user.name, key_filename=key, look_for_keys=False, allow_agent=False
+        )
+        try:
+            work(client.open_sftp())
+        finally:
+            client.close()
+
     return [
+        Tool(
+            "bare paramiko",
+            lambda source, path: bare(lambda sftp: sftp.put(str(source), path)),
+            lambda path, target: bare(lambda sftp: sftp.get(path, str(target))),
+        ),
         Tool(
             "OpenSSH `scp`",
             lambda source, path: scp(str(source), f"{place}:{path}"),

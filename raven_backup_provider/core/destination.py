@@ -24,7 +24,10 @@ class Writer(Protocol):
     """
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append; raises DestinationFullError or another DestinationError."""
+        """Append; what was given may change once this has returned, unless it is ``bytes``.
+
+        :raises DestinationError: a DestinationFullError, or another.
+        """
 
     def commit(self, digest: FileDigest) -> StoredFile:
         """Make the file durable, read back size and checksum, and publish it atomically under its final name.
@@ -98,6 +101,14 @@ class Destination(Protocol):
 
     def free_bytes(self) -> int | None:
         """Free space in bytes; None where the store has no such notion."""
+
+
+@runtime_checkable
+class HashesItself(Protocol):
+    """A writer that hashes what it is given, so that whoever gives it need not do the same again."""
+
+    def given(self) -> FileDigest:
+        """Size and SHA-256 of all that was written so far."""
 
 
 class RetrievalState(str, Enum):

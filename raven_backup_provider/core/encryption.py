@@ -13,7 +13,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from raven_backup_provider.core.errors import CorruptBackupError, EncryptionKeyError
@@ -92,7 +92,7 @@ class EncryptionKey:
 
 
 class Encryptor:
-    """Encrypts one file. Feed :meth:`update` pieces of any size; what they return, joined, is the file."""
+    """Encrypts one file. Feed :meth:`pieces` or :meth:`update` data of any size; what they return, joined, is the file."""
 
     def __init__(self, key: EncryptionKey) -> None:
         self._stream = open_stream(key.raw)
@@ -102,14 +102,33 @@ class Encryptor:
 
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
         """Encrypt; the return value holds whole blocks only and may be empty."""
+        return b"".join([bytes(piece) for piece in self.pieces(data)])
+
+    def pieces(self, data: bytes | bytearray | memoryview) -> Iterator[bytes | memoryview]:
+        """As :meth:`update`, without its copies (half its time): each piece is good until the next only. Exhaust it."""
         if self._finished:
             raise ValueError("the encryptor is finished")
-        return self._take_header() + _run_blocks(self._stream.push, self._pending, data, BLOCK)
+        if self._to_send:
+            yield self._take_header()
+        view, head = memoryview(data), b""
+        if self._pending:
+            missing = BLOCK - len(self._pending)
+            self._pending += view[:missing]
+            view = view[missing:]
+            if len(self._pending) < BLOCK:
+                return
+            head = bytes(self._pending)
+            self._pending.clear()
+        whole = len(view) - len(view) % BLOCK
+        for at in range(0, whole, BATCH * BLOCK) if whole or not head else (0,):
+            yield self._stream.push(view[at : min(at + BATCH * BLOCK, whole)], head)
+            head = b""
+        self._pending += view[whole:]
 
     def finish(self) -> bytes:
         """The last, shorter block (and the header, if nothing was written at all)."""
         self._finished = True
-        tail = self._stream.push(memoryview(self._pending)) if self._pending else b""
+        tail = bytes(self._stream.push(memoryview(bytes(self._pending)))) if self._pending else b""
         self._pending = bytearray()
         return self._take_header() + tail
 

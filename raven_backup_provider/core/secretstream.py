@@ -11,6 +11,7 @@ Where PyNaCl's private module looks different one day, :class:`PlainStream` does
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from itertools import repeat
 from operator import length_hint
 from typing import Any, Protocol
@@ -41,8 +42,10 @@ class BlockStream(Protocol):
 
     header: bytes
 
-    def push(self, data: memoryview) -> bytes:
-        """Seal up to ``BATCH * BLOCK`` bytes; only the last block of a file may be shorter than ``BLOCK``."""
+    def push(self, data: memoryview, head: bytes = b"") -> bytes | memoryview:
+        """Seal one whole block ``head``, if given, and up to ``BATCH * BLOCK`` bytes; only the last block of a file may be shorter
+        than ``BLOCK``. What comes back is good until the next call only.
+        """
 
     def pull(self, data: memoryview) -> bytes:
         """Open up to ``BATCH * SEALED`` bytes; raises BlockError."""
@@ -59,12 +62,12 @@ class PlainStream:
             self.header = header
             sodium.crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
 
-    def push(self, data: memoryview) -> bytes:
+    def push(self, data: memoryview, head: bytes = b"") -> bytes:
+        blocks = [head] if head else []
+        blocks += [bytes(data[at : at + BLOCK]) for at in range(0, len(data), BLOCK)]
         return b"".join(
-            sodium.crypto_secretstream_xchacha20poly1305_push(
-                self._state, bytes(data[at : at + BLOCK]), None, _TAG_MESSAGE
-            )
-            for at in range(0, len(data), BLOCK)
+            sodium.crypto_secretstream_xchacha20poly1305_push(self._state, block, None, _TAG_MESSAGE)
+            for block in blocks
         )
 
     def pull(self, data: memoryview) -> bytes:
@@ -117,12 +120,11 @@ class FastStream:
         if failed:
             raise RuntimeError("libsodium refused to start a secretstream")
 
-        step_in, step_out = (BLOCK, SEALED) if self._sealing else (SEALED, BLOCK)
-        self._in = ffi.new("unsigned char[]", BATCH * step_in)
-        self._out = ffi.new("unsigned char[]", BATCH * step_out)
-        self._in_view, self._out_view = ffi.buffer(self._in), ffi.buffer(self._out)
-        self._ins = [_POINTER(self._address(self._in) + n * step_in) for n in range(BATCH)]
-        self._outs = [_POINTER(self._address(self._out) + n * step_out) for n in range(BATCH)]
+        step_out = SEALED if self._sealing else BLOCK
+        # One block more than a batch: for the one that was pieced together from two pieces of the file.
+        self._out = ffi.new("unsigned char[]", (BATCH + 1) * step_out)
+        self._out_view = memoryview(ffi.buffer(self._out)).cast("B")
+        self._outs = [_POINTER(self._address(self._out) + n * step_out) for n in range(BATCH + 1)]
         self._state_pointer = _POINTER(self._address(self._state))
         name = "crypto_secretstream_xchacha20poly1305_" + ("push" if self._sealing else "pull")
         self._call: Any = (_PUSH_TYPE if self._sealing else _PULL_TYPE)(self._address(ffi.addressof(lib, name)))
@@ -130,15 +132,22 @@ class FastStream:
     def _address(self, pointer: Any) -> int:
         return int(self._ffi.cast("uintptr_t", pointer))
 
-    def push(self, data: memoryview) -> bytes:
+    def push(self, data: memoryview, head: bytes = b"") -> memoryview:
+        done = 0
+        if head:
+            kept = self._ffi.from_buffer(head)  # the caller's bytes, as they lie there, for as long as this lives
+            self._push_run([self._address(kept)], self._outs, BLOCK)
+            done = 1
         whole, rest = divmod(len(data), BLOCK)
-        self._in_view[: len(data)] = data
-        self._push_run(self._ins[:whole], self._outs, BLOCK)
+        kept = self._ffi.from_buffer(data)
+        first = self._address(kept)
+        self._push_run(range(first, first + whole * BLOCK, BLOCK), self._outs[done:], BLOCK)
+        done += whole
         if rest:
-            self._push_run(self._ins[whole : whole + 1], self._outs[whole:], rest)
-        return self._out_view[: whole * SEALED + (rest + OVERHEAD if rest else 0)]  # type: ignore[no-any-return]
+            self._push_run([first + whole * BLOCK], self._outs[done:], rest)
+        return self._out_view[: done * SEALED + (rest + OVERHEAD if rest else 0)]
 
-    def _push_run(self, ins: list[ctypes.c_void_p], outs: list[ctypes.c_void_p], length: int) -> None:
+    def _push_run(self, ins: Sequence[int], outs: list[ctypes.c_void_p], length: int) -> None:
         calls = map(
             self._call, repeat(self._state_pointer), outs, repeat(None), ins,
             repeat(length), repeat(None), repeat(0), repeat(_TAG_MESSAGE),
@@ -150,13 +159,14 @@ class FastStream:
         whole, rest = divmod(len(data), SEALED)
         if rest and rest < OVERHEAD:
             raise BlockError(whole)
-        self._in_view[: len(data)] = data
-        self._pull_run(0, self._ins[:whole], SEALED)
+        kept = self._ffi.from_buffer(data)
+        start = self._address(kept)
+        self._pull_run(0, range(start, start + whole * SEALED, SEALED), SEALED)
         if rest:
-            self._pull_run(whole, self._ins[whole : whole + 1], rest)
-        return self._out_view[: whole * BLOCK + (rest - OVERHEAD if rest else 0)]  # type: ignore[no-any-return]
+            self._pull_run(whole, [start + whole * SEALED], rest)
+        return bytes(self._out_view[: whole * BLOCK + (rest - OVERHEAD if rest else 0)])
 
-    def _pull_run(self, first: int, ins: list[ctypes.c_void_p], length: int) -> None:
+    def _pull_run(self, first: int, ins: Sequence[int], length: int) -> None:
         outs = iter(self._outs[first : first + len(ins)])
         calls = map(
             self._call, repeat(self._state_pointer), outs, repeat(None), repeat(None), ins,

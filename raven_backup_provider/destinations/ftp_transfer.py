@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,6 +13,8 @@ from raven_backup_provider.core.errors import DestinationError
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
 
 _RECEIVE = 1 << 18
+#: Seconds for which small pieces are collected: TLS gives no more than 16 KiB at a time, each of which would cost the callers.
+_COLLECT = 0.25
 #: Seconds to wait for the reply after a transfer that was broken off.
 _LAST_WORDS = 5.0
 
@@ -36,6 +39,8 @@ class DataConnection:
         self._on_broken = on_broken
         self._meaning = meaning
         self._open = True
+        self._buffer: bytearray | None = None
+        self._problem: Exception | None = None
 
     def send(self, data: bytes) -> None:
         try:
@@ -43,11 +48,25 @@ class DataConnection:
         except (OSError, EOFError) as error:
             raise self._why(error) from error
 
-    def receive(self) -> bytes:
+    def receive(self) -> memoryview:
+        """What comes next, empty at the end; good until the next call only."""
+        if self._buffer is None:
+            self._buffer = bytearray(_RECEIVE)
+        view, filled = memoryview(self._buffer), 0
+        until = time.monotonic() + _COLLECT
         try:
-            return self._connection.recv(_RECEIVE)
+            if self._problem is not None:
+                raise self._problem
+            while filled < _RECEIVE and (not filled or time.monotonic() < until):
+                count = self._connection.recv_into(view[filled:])
+                if not count:
+                    break
+                filled += count
         except (OSError, EOFError) as error:
-            raise self._why(error) from error
+            if not filled:
+                raise self._why(error) from error
+            self._problem = error  # first what did come
+        return view[:filled]
 
     def finish(self) -> None:
         """Close it properly and take the server's reply."""
@@ -137,7 +156,7 @@ class FtpDownload:
     def __init__(self, data: DataConnection) -> None:
         self._data = data
 
-    def next(self) -> bytes:
+    def next(self) -> memoryview:
         data = self._data.receive()
         if not data:
             try:

@@ -68,7 +68,7 @@ class FtpWire:
     def lines(self, command: str) -> list[str]:
         """The lines of a listing. Names that the connection's encoding cannot write are left out: nothing can be asked of them."""
         data = self.transfer(command)
-        pieces = list(iter(data.receive, b""))
+        pieces = [bytes(piece) for piece in iter(data.receive, b"")]
         data.finish()
         lines = re.split(r"\r?\n", b"".join(pieces).decode(self._client.encoding, "surrogateescape"))
         return [line for line in lines if line and self._can_be_named(line)]

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from raven_backup_provider.destinations.s3_listing import plain_etag
@@ -29,12 +30,15 @@ class Proof(Enum):
 
 
 class PieceSums:
-    """Checksums of one piece of a file, made only when asked for: MD5 costs a second of a core for each GB."""
+    """Checksums of one piece of a file, made only when asked for: MD5 costs a second of a core for each GB.
 
-    def __init__(self, data: memoryview | bytes) -> None:
+    :param crc32: as it was when the piece was put together, if that is known: then it also shows what happened to it since.
+    """
+
+    def __init__(self, data: memoryview | bytes, crc32: int | None = None) -> None:
         self._data = data
         self._md5: bytes | None = None
-        self._crc32: str | None = None
+        self._crc32 = crc32_text(crc32) if crc32 is not None else None
 
     @property
     def crc32(self) -> str:
@@ -78,6 +82,39 @@ def has_md5_etags(answer: Any) -> bool:
 def crc32_text(value: int) -> str:
     """As S3 writes it: base64 of four bytes."""
     return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+def joined_crc32(first: int, second: int, length: int) -> int:
+    """CRC32 of two pieces in a row from that of each, so that no byte is summed twice; zlib has it, Python's module does not.
+
+    :param length: bytes of the second piece.
+    """
+    return _product(_power(length), first) ^ second
+
+
+@lru_cache(maxsize=64)
+def _power(count: int) -> int:
+    """``x ** (8 * count)`` modulo the CRC's polynomial: what ``count`` bytes after a piece do to its CRC."""
+    found, square = 1 << 31, 1 << 30  # x ** 0 and x ** 1; the highest bit is the lowest power
+    for _ in range(3):
+        square = _product(square, square)
+    while count:
+        if count & 1:
+            found = _product(found, square)
+        square = _product(square, square)
+        count >>= 1
+    return found
+
+
+def _product(one: int, other: int) -> int:
+    """Product of two polynomials over GF(2) modulo the CRC's."""
+    found = 0
+    while one:
+        if one & 0x80000000:
+            found ^= other
+        one = (one << 1) & 0xFFFFFFFF
+        other = (other >> 1) ^ (0xEDB88320 if other & 1 else 0)
+    return found
 
 
 def multipart_etag(part_etags: Sequence[str]) -> str | None:

@@ -93,9 +93,12 @@ class S3Upload:
         )
         return cls(place, key, str(answer["UploadId"]), stop)
 
-    def send(self, number: int, data: memoryview) -> DonePart:
-        """Send one part, unless the store has it."""
-        sums = PieceSums(data)
+    def send(self, number: int, data: memoryview, crc32: int | None = None) -> DonePart:
+        """Send one part, unless the store has it.
+
+        :param crc32: of the part when it was put together.
+        """
+        sums = PieceSums(data, crc32)
         known = self._known.get(number)
         if known is not None and known.size == len(data) and self._is_same(known, sums):
             return DonePart(number, len(data), known.etag, self._crc32(sums), proven=True, sent=False)

@@ -25,6 +25,7 @@ from raven_backup_provider.core.errors import (
     MissingRightError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
+from raven_backup_provider.core.side_hash import SideHash
 from raven_backup_provider.destinations.lease import LIFETIME, hold_lease
 from raven_backup_provider.destinations.s3_lease import S3LeaseStore
 from raven_backup_provider.destinations.s3_lock import ensure_locked
@@ -32,7 +33,7 @@ from raven_backup_provider.destinations.s3_look import Seen, look
 from raven_backup_provider.destinations.s3_parts import equal_parts, growing_parts
 from raven_backup_provider.destinations.s3_pipeline import PartPipeline
 from raven_backup_provider.destinations.s3_place import S3Place
-from raven_backup_provider.destinations.s3_proof import crc32_text, multipart_etag
+from raven_backup_provider.destinations.s3_proof import crc32_text, joined_crc32, multipart_etag
 from raven_backup_provider.destinations.s3_put import Put, exists, put_file, remove
 from raven_backup_provider.destinations.s3_reader import open_object
 from raven_backup_provider.destinations.s3_upload import DonePart, S3Upload, resume
@@ -72,7 +73,9 @@ class S3Writer:
             if found is not None:
                 self._upload = found[0]
                 self._part_size = lambda offset: found[1]
-        self._sha256, self._crc32 = hashlib.sha256(), 0
+        self._sha256 = SideHash()
+        self._crc32 = self._part_crc32 = 0  # of the parts before, and of the one being filled
+        self._part_crc32s: dict[int, int] = {}
         self._size = self._shipped = self._number = self._filled = 0
         self._buffer: bytearray | None = None
         self._open = True
@@ -84,9 +87,7 @@ class S3Writer:
         if not self._open:
             raise ValueError(f"the writer of '{self._key}' in {self._place.identity} is closed")
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        self._sha256.update(view)
-        if self._place.aws:
-            self._crc32 = zlib.crc32(view, self._crc32)
+        self._sha256.update(data if isinstance(data, bytes) else view)
         self._size += len(view)
         while view:
             if self._buffer is None:
@@ -95,6 +96,8 @@ class S3Writer:
             take = min(wanted - self._filled, len(view))
             self._buffer[self._filled : self._filled + take] = view[:take]
             self._filled += take
+            if self._place.aws:
+                self._part_crc32 = zlib.crc32(view[:take], self._part_crc32)
             view = view[take:]
             if self._filled == wanted:
                 self._ship()
@@ -109,17 +112,29 @@ class S3Writer:
             self._upload = S3Upload.begin(self._place, self._key, self._stop)
         self._number += 1
         self._shipped += self._filled
+        if self._place.aws:
+            self._part_crc32s[self._number] = self._part_crc32
+            self._join_crc32()
         self._pipeline.submit(self._number, buffer, self._filled)
 
     def _send(self, number: int, data: memoryview) -> DonePart:
         assert self._upload is not None  # noqa: S101 - for the type checker; _ship() sets it
-        return self._upload.send(number, data)
+        return self._upload.send(number, data, self._part_crc32s.pop(number, None))
+
+    def _join_crc32(self) -> None:
+        """The part that was filled belongs to the whole."""
+        self._crc32 = joined_crc32(self._crc32, self._part_crc32, self._filled)
+        self._part_crc32 = 0
+
+    def given(self) -> FileDigest:
+        """See :class:`raven_backup_provider.core.destination.HashesItself`."""
+        return FileDigest(self._size, self._sha256.finish())
 
     # --- publishing ---------------------------------------------------------------------------------------------
 
     def commit(self, digest: FileDigest) -> StoredFile:
         """See :meth:`raven_backup_provider.core.destination.Writer.commit`."""
-        found = FileDigest(self._size, self._sha256.hexdigest())
+        found = self.given()
         if found != digest:
             raise CorruptBackupError(
                 f"What was written of '{self._key}' in {self._place.identity} is not what it should be: {found.size} bytes with "
@@ -139,6 +154,7 @@ class S3Writer:
         if self._upload is not None and self._number == 0 and self._buffer is not None:
             self._ship()
         if self._number == 0:
+            self._join_crc32()
             return []
         self._ship()
         parts = self._pipeline.finish()
@@ -224,6 +240,7 @@ class S3Writer:
     def _give_up(self, *, keep: bool) -> None:
         self._open = False
         self._buffer = None
+        self._sha256.stop()
         self._pipeline.end(_END_WITHIN)
         upload, self._upload = self._upload, None
         if upload is None:

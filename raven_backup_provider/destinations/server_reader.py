@@ -20,7 +20,8 @@ from raven_backup_provider.destinations.server_session import (
 
 log = logging.getLogger(__name__)
 
-_BUFFER = 1 << 20
+#: What callers ask for beyond this goes straight into their own buffer, without a copy in between.
+_BUFFER = 64 << 10
 
 
 class ServerReader(io.RawIOBase):
@@ -63,9 +64,10 @@ class ServerReader(io.RawIOBase):
         return count
 
     def readall(self) -> bytes:
-        return b"".join([self._left, *iter(self._next_piece, b"")])
+        # Copied one by one: a piece is good until the next one only.
+        return b"".join([bytes(self._left), *(bytes(piece) for piece in iter(self._next_piece, b""))])
 
-    def _next_piece(self) -> bytes:
+    def _next_piece(self) -> bytes | memoryview:
         """The next bytes, as they come from the server; empty at the end of the file."""
         waits = iter(self._link.back_off)
         while not self._ended:
@@ -86,7 +88,7 @@ class ServerReader(io.RawIOBase):
                 return data
         return b""
 
-    def _receive(self) -> bytes:
+    def _receive(self) -> bytes | memoryview:
         if self._download is None:
             self._session = self._link.take()
             self._need_unchanged(self._session)

@@ -17,6 +17,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.pace import Pace
+from raven_backup_provider.core.side_hash import SideHash
 from raven_backup_provider.destinations.server_errors import error_of
 from raven_backup_provider.destinations.server_follow import FollowingReadBack
 from raven_backup_provider.destinations.server_link import ServerLink
@@ -64,7 +65,7 @@ class ServerWriter:
     def __init__(self, plan: WritePlan) -> None:
         self._plan = plan
         self._given = 0  # bytes
-        self._given_hash = None if plan.read_back else hashlib.sha256()
+        self._given_hash = None if plan.read_back else SideHash()
         self._stored_hash = hashlib.sha256()  # of the first _compared bytes as the server gave them back
         self._compared = 0
         self._older: BinaryIO | None = None
@@ -83,7 +84,7 @@ class ServerWriter:
             raise ValueError(f"the writer of {self._plan.where} is closed")
         view = memoryview(data).cast("B")
         if self._given_hash is not None:
-            self._given_hash.update(view)
+            self._given_hash.update(data if isinstance(data, bytes) else view)
         while view and self._older is not None:
             view = self._compare(self._older, view)
         if not view:
@@ -135,7 +136,7 @@ class ServerWriter:
         size = found.size if found is not None else 0
         if found is None or (size, self._given) != (digest.size, digest.size):
             raise self._corrupt(f"{size} bytes are stored, {self._given} were given", digest)
-        sha256 = self._given_hash.hexdigest() if self._given_hash is not None else self._read_back(found)
+        sha256 = self._given_hash.finish() if self._given_hash is not None else self._read_back(found)
         if sha256 != digest.sha256:
             raise self._corrupt(f"{size} bytes with SHA-256 {sha256}", digest)
         self._plan.may_publish()
@@ -198,6 +199,8 @@ class ServerWriter:
         if self._ended:
             return
         self._ended = True
+        if self._given_hash is not None:
+            self._given_hash.stop()
         self._close_older()
         if self._behind is not None:
             self._behind.stop()

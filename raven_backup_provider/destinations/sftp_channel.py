@@ -50,7 +50,7 @@ class ByteChannel(Protocol):
 class Answer(Fields):
     """An answer of the server with its kind; reads its fields in order."""
 
-    def __init__(self, kind: int, data: bytes) -> None:
+    def __init__(self, kind: int, data: memoryview) -> None:
         super().__init__(data)
         self.kind = kind
 
@@ -71,7 +71,7 @@ class SftpChannel:
 
     def __init__(self, channel: ByteChannel) -> None:
         self._channel = channel
-        self._received = bytearray()
+        self._received = memoryview(b"")  # of what came last, what no packet was made of yet
         self._answers: dict[int, Answer] = {}
         self._forgotten: set[int] = set()
         self._waiting = 0
@@ -173,31 +173,39 @@ class SftpChannel:
         self._answers[request] = Answer(kind, fields.rest())
 
     def _packet(self) -> tuple[int, Fields]:
-        buffer = self._received
-        self._fill(4)
-        length = int.from_bytes(buffer[:4], "big")
+        length = int.from_bytes(self._take(4), "big")
         if not 1 <= length <= _MAX_PACKET:
             raise self._lost("what answers there does not speak SFTP")
-        self._fill(4 + length)
-        kind, body = buffer[4], bytes(memoryview(buffer)[5 : 4 + length])
-        del buffer[: 4 + length]
-        return kind, Fields(body)
+        packet = self._take(length)
+        return packet[0], Fields(packet[1:])
 
     def _has_more(self) -> bool:
         """Whether at least one whole packet can be had without waiting long for its end."""
         return len(self._received) >= 4 or self._channel.recv_ready()
 
-    def _fill(self, count: int) -> None:
-        while len(self._received) < count:
-            try:
-                data = self._channel.recv(_RECEIVE)
-            except TimeoutError as error:
-                raise self._lost("no answer in time") from error
-            except Exception as error:  # OSError, EOFError, paramiko's own: whatever it is, this connection is over
-                raise self._lost(str(error) or _CLOSED) from error
-            if not data:
-                raise self._lost(_CLOSED)
-            self._received += data
+    def _take(self, count: int) -> memoryview:
+        """The next bytes: a view of what came, copied only if they came in more than one piece."""
+        pieces: list[memoryview] = []
+        while True:
+            piece, self._received = self._received[:count], self._received[count:]
+            if not pieces and len(piece) == count:
+                return piece
+            pieces.append(piece)
+            count -= len(piece)
+            if not count:
+                return memoryview(b"".join(pieces))
+            self._received = memoryview(self._receive_some())
+
+    def _receive_some(self) -> bytes:
+        try:
+            data = self._channel.recv(_RECEIVE)
+        except TimeoutError as error:
+            raise self._lost("no answer in time") from error
+        except Exception as error:  # OSError, EOFError, paramiko's own: whatever it is, this connection is over
+            raise self._lost(str(error) or _CLOSED) from error
+        if not data:
+            raise self._lost(_CLOSED)
+        return data
 
     def _send(self, packet: bytes) -> None:
         view = memoryview(packet)

@@ -126,7 +126,7 @@ class SftpDownload:
         self._pending: deque[tuple[int, int, int]] = deque()  # (request, offset, length)
         self._ended = False
 
-    def next(self) -> bytes:
+    def next(self) -> bytes | memoryview:
         if self._ended:
             return b""
         self._ask_ahead()
@@ -135,7 +135,7 @@ class SftpDownload:
             self._request(self._asked, self._piece)
         request, offset, length = self._pending.popleft()
         try:
-            data = self._channel.answer(request).data()
+            data = self._channel.answer(request).view()
         except StatusError as error:
             if error.code != Status.EOF:
                 raise

@@ -108,8 +108,8 @@ class Fields:
     :raises ValueError: the packet ends too early.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
         self._at = 0
 
     def number(self) -> int:
@@ -119,16 +119,20 @@ class Fields:
         return int.from_bytes(self._take(8), "big")
 
     def data(self) -> bytes:
+        return bytes(self.view())
+
+    def view(self) -> memoryview:
+        """As :meth:`data`, without a copy: keeps all that came with it in memory."""
         return self._take(self.number())
 
     def string(self) -> str:
-        return self.data().decode("utf-8", "surrogateescape")
+        return str(self.view(), "utf-8", "surrogateescape")
 
     @property
     def more(self) -> bool:
         return self._at < len(self._data)
 
-    def rest(self) -> bytes:
+    def rest(self) -> memoryview:
         """What is left."""
         return self._take(len(self._data) - self._at)
 
@@ -144,7 +148,7 @@ class Fields:
             self.data()
         return Attributes(size, mode, modified)
 
-    def _take(self, count: int) -> bytes:
+    def _take(self, count: int) -> memoryview:
         end = self._at + count
         if end > len(self._data):
             raise ValueError("the server sent a packet that ends too early")

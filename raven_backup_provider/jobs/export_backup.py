@@ -11,7 +11,7 @@ from raven_backup_provider import __version__
 from raven_backup_provider.core import compare_exchange
 from raven_backup_provider.core.chain import Decision
 from raven_backup_provider.core.counter_marks import CounterMarks
-from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.destination import Destination, HashesItself, Writer
 from raven_backup_provider.core.errors import (
     ExportRejectedError,
     OperationCanceledError,
@@ -114,7 +114,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
     with job.destination.open_write(plan.key) as writer:
         try:
             counters = watch_counters(job.transport, plan.node, plan.mark, plan.known_counters)
-            exported = _receive(job, plan, operation, writer.write, counters)
+            exported = _receive(job, plan, operation, writer, counters)
             job.on_step(Step.ACCEPT)
             state = accept(job.transport, operation, job.cancellation)
         except (ExportRejectedError, OperationCanceledError, ServerUnavailableError) as failure:
@@ -135,7 +135,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
 
 
 def _receive(
-    job: ExportJob, plan: ExportPlan, operation: Operation, write: Callable[[bytes], None], counters: CounterWatch
+    job: ExportJob, plan: ExportPlan, operation: Operation, writer: Writer, counters: CounterWatch
 ) -> Exported:
     progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation)
     parse = counters.parse or keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
@@ -151,9 +151,10 @@ def _receive(
     ) as chunks:
         exported = run_export(
             _with_steps(progress.watch(chunks), job.on_step),
-            write,
+            writer.write,
             key=job.request.key,
             look=ContentLook(parse, on_item=counters.see, on_piece=counters.scan.feed if counters.scan else None),
+            given=writer.given if isinstance(writer, HashesItself) else None,
             name=f"the export of database {plan.mark.name}",
         )
     log.info("Export of %s: %s.", plan.mark.name, progress.rate())

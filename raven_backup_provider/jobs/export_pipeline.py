@@ -126,34 +126,38 @@ class _BodyCheck:
 
 def run_export(
     chunks: Iterable[bytes],
-    write: Callable[[bytes], None],
+    write: Callable[[bytes | memoryview], None],
     *,
     key: EncryptionKey | None,
     look: ContentLook,
     name: str = "the export",
+    given: Callable[[], FileDigest] | None = None,
 ) -> Exported:
     """Write the body and check it on the way; does not commit.
 
     :param chunks: the server's body.
-    :param write: takes the file's bytes in order.
+    :param write: takes the file's bytes in order; a view is good until it returns only.
     :param look: what of the content is wanted beside the judgement of its end.
     :param name: of the body, for messages.
+    :param given: what was written, where whoever takes it hashes it anyway; else it is hashed here.
     :raises ExportRejectedError: the body is not a whole backup.
     """
     digest, size, body_bytes = hashlib.sha256(), 0, 0
     encryptor = Encryptor(key) if key is not None else None
     check = _BodyCheck(look, name)
 
-    def store(data: bytes) -> None:
+    def store(data: bytes | memoryview) -> None:
         nonlocal size
-        digest.update(data)
+        if given is None:
+            digest.update(data)
         write(data)
         size += len(data)
 
     try:
         for chunk in chunks:
             check.feed(chunk)
-            store(encryptor.update(chunk) if encryptor else chunk)
+            for piece in encryptor.pieces(chunk) if encryptor else (chunk,):
+                store(piece)
             body_bytes += len(chunk)
         if encryptor:
             store(encryptor.finish())
@@ -162,4 +166,9 @@ def run_export(
         raise ExportRejectedError(f"What the server sent is not a whole backup and was not kept: {error}") from error
     finally:
         check.stop()
-    return Exported(FileDigest(size, digest.hexdigest()), body_bytes, compression, check.summary)
+    written = FileDigest(size, digest.hexdigest()) if given is None else given()
+    if written.size != size:
+        raise ExportRejectedError(
+            f"Of {name} {written.size} bytes were written and {size} handed over; nothing was kept."
+        )
+    return Exported(written, body_bytes, compression, check.summary)

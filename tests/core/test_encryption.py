@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import random
 
 import nacl.bindings as sodium
 import pytest
@@ -144,6 +145,18 @@ def test_a_file_cut_inside_a_block_is_refused(kept: int) -> None:
 def test_a_cut_exactly_between_blocks_cannot_be_seen_in_this_layer() -> None:
     plain = os.urandom(9000)
     assert decrypt(encrypt(plain)[: 24 + 4113]) == plain[:4096]
+
+
+@pytest.mark.parametrize("step", [1, 100, 4095, 4096, 4097, 300_000, 1_048_576 + 4096, 3_000_001])
+def test_pieces_handed_on_at_once_make_the_same_file(step: int) -> None:
+    plain = random.Random(step).randbytes(20_000 if step < 4000 else 5_000_000)
+    encryptor, written = Encryptor(KEY), bytearray()
+    for at in range(0, len(plain), step):
+        for piece in encryptor.pieces(plain[at : at + step]):
+            written += piece
+    written += encryptor.finish()
+    assert len(written) == 24 + len(plain) + 17 * -(-len(plain) // 4096)
+    assert decrypt(bytes(written)) == plain
 
 
 def test_the_fast_way_is_taken_where_it_works() -> None:

@@ -91,7 +91,7 @@ def test_a_wrong_byte_read_back_while_it_is_written_is_noticed(
     real, flipped = SftpDownload.next, [0]
 
     def flip_one(self: SftpDownload) -> bytes:
-        data = real(self)
+        data = bytes(real(self))
         flipped[0] += 1
         return data[:-1] + bytes([data[-1] ^ 1]) if flipped[0] == 3 else data
 
