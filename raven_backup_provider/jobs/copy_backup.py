@@ -38,6 +38,7 @@ from raven_backup_provider.jobs.copy_selection import Chosen, Which
 from raven_backup_provider.jobs.copy_steps import CopyStep
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint
+from raven_backup_provider.jobs.partial_files import sweep_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,7 @@ def copy_backup(
         copying = _Copying(request, run, place, tuple(holders))
         copied = copying.copy(chosen)
         run.on_step(CopyStep.SWEEP)
-        for leftover in target.sweep_partial(place.folder):
-            log.info("Removed %s, left by a run that died.", leftover)
+        sweep_abandoned(target, place.folder)
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
@@ -194,7 +194,9 @@ class _Copying:
         free = destination.free_bytes()
         if free is None or needed <= free:
             return
-        if destination.sweep_partial(self.place.folder):  # what killed runs left takes room
+        sweep_abandoned(destination, self.place.folder)  # what killed runs left takes room
+        free = destination.free_bytes()
+        if free is not None and needed > free and destination.sweep_partial(self.place.folder):
             free = destination.free_bytes()
         if free is not None and needed > free:
             raise DestinationFullError(
