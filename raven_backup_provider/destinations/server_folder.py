@@ -226,20 +226,32 @@ class ServerDestination:
         self._ask("remove an empty folder", folder, remove)
 
     def sweep_partial(self, prefix: str) -> list[str]:
-        return sorted(self._sweep(check_prefix(prefix), lambda entry, names: True, top=True))
+        return sorted(self._sweep(check_prefix(prefix), lambda key, entry, names: True, top=True))
 
     def sweep_abandoned(self, prefix: str) -> list[str]:
         """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
-        return sorted(self._sweep(check_prefix(prefix), is_of_no_use, top=True))
+
+        def goes(key: str, entry: Entry, names: Collection[str]) -> bool:
+            if is_of_no_use(entry, names, in_time=True):
+                return True
+            # Listings of simple FTP servers tell no times that could be relied on.
+            found = entry if entry.modified is not None else self._ask(f"look at '{key}'", key, self._looking(key))
+            return found is not None and is_of_no_use(found, names)
+
+        return sorted(self._sweep(check_prefix(prefix), goes, top=True))
+
+    def _looking(self, key: str) -> Callable[[ServerSession], Entry | None]:
+        path = self._path(key)
+        return lambda session: session.look(path)
 
     def _sweep(
-        self, prefix: str, goes: Callable[[Entry, Collection[str]], bool], *, top: bool = False
+        self, prefix: str, goes: Callable[[str, Entry, Collection[str]], bool], *, top: bool = False
     ) -> Iterator[str]:
         kept, entries = False, self._entries(prefix)
         names = {entry.name for entry in entries}
         for entry in entries:
             key = f"{prefix}/{entry.name}" if prefix else entry.name
-            if is_ours_in_progress(entry.name) and goes(entry, names):
+            if is_ours_in_progress(entry.name) and goes(key, entry, names):
                 self._rights.need(key)
                 self._remove_leftover(key, entry)
                 yield key

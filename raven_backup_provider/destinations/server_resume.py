@@ -17,13 +17,14 @@ log = logging.getLogger(__name__)
 _ABANDONED_AFTER = 60.0
 
 
-def is_of_no_use(entry: Entry, beside: Collection[str]) -> bool:
+def is_of_no_use(entry: Entry, beside: Collection[str], *, in_time: bool = False) -> bool:
     """Whether no copy will go on with a partial file: an export left it, its file is there by now, or it is too old.
 
     :param beside: names in its folder.
+    :param in_time: take it for young enough.
     """
     final = None if entry.is_folder else copied_name(entry.name)
-    return final is None or final in beside or is_abandoned(entry.modified)
+    return final is None or final in beside or (not in_time and is_abandoned(entry.modified))
 
 
 def tag_of(expected: FileDigest) -> str:
