@@ -13,7 +13,7 @@ import tempfile
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +21,11 @@ from pathlib import Path
 from raven_backup_provider.core.catalog import read_catalog
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.destinations.folder import FolderDestination
+from raven_backup_provider.jobs.audit import audit
+from raven_backup_provider.jobs.audit_model import AuditRequest
+from raven_backup_provider.jobs.copy_backup import copy_backup
+from raven_backup_provider.jobs.copy_model import CopyRequest
+from raven_backup_provider.jobs.copy_selection import CopySelection
 from raven_backup_provider.jobs.prune import prune
 from tests.support.planted_chains import Chain, plant
 from tests.support.wrapped_destinations import Counting
@@ -41,15 +46,19 @@ POLICIES = {
 }
 
 
-Job = Callable[[Counting], object]
+Job = Callable[..., object]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured run."""
+    """One measured run.
+
+    :param cpu: seconds that this process used; less than ``seconds`` on a busy machine.
+    """
 
     what: str
     seconds: float
+    cpu: float
     peak_mib: float | None
     calls: Counter[str]
 
@@ -58,7 +67,7 @@ class Row:
         pages, reads = self.calls["list page"], self.calls["open_read"]
         others = sum(self.calls.values()) - pages - reads
         peak = "-" if self.peak_mib is None else f"{self.peak_mib:.0f}"
-        return f"| {self.what} | {self.seconds:.2f} | {peak} | {pages} | {reads} | {others} |"
+        return f"| {self.what} | {self.seconds:.2f} | {self.cpu:.2f} | {peak} | {pages} | {reads} | {others} |"
 
 
 def main() -> None:
@@ -73,7 +82,8 @@ def main() -> None:
             plant_points(folder, points)
             print(f"\n{points:,} restore points in chains of {IN_CHAIN}, Python {sys.version.split()[0]}\n")
             print(
-                "| what | seconds | peak MiB | list pages | reads | other requests |\n| --- | --- | --- | --- | --- | --- |"
+                "| what | seconds | CPU | peak MiB | list pages | reads | other requests |\n"
+                "| --- | --- | --- | --- | --- | --- | --- |"
             )
             for row in measure(folder):
                 print(row.line(), flush=True)
@@ -90,7 +100,7 @@ def plant_points(folder: Path, points: int) -> None:
         plant(folder, [Chain(times[0], tuple(times[1:]))])
 
 
-def measure(folder: Path) -> list[Row]:
+def measure(folder: Path) -> Iterator[Row]:
     """Each run on the same files; the last ones delete."""
     keep, sons = (RetentionPolicy.from_mapping({**told, "max_delete_share": 1}) for told in POLICIES.values())
 
@@ -100,31 +110,55 @@ def measure(folder: Path) -> list[Row]:
     def catalogue(place: Counting) -> object:
         return read_catalog(place, "shop")
 
-    return [
-        _run("catalogue, no pack yet", folder, catalogue),
-        _run("plan (dry run), no pack yet", folder, pruned(sons, True)),
-        _run("prune that keeps all, writes the pack", folder, pruned(keep, False), traced=False),
-        _run("catalogue", folder, catalogue),
-        _run("plan (dry run), grandfather-father-son", folder, pruned(sons, True)),
-        _run("prune that keeps all", folder, pruned(keep, False)),
-        _run("prune, grandfather-father-son, deletes", folder, pruned(sons, False), traced=False),
-        _run("prune again", folder, pruned(sons, False)),
-    ]
+    def copied(source: Counting, target: Counting) -> object:
+        return copy_backup(CopyRequest("shop", CopySelection.parse("all")), [source], target)
+
+    def audited(one: Counting, other: Counting) -> object:
+        report = audit([one, other], AuditRequest(database="shop"))
+        assert report.ok
+        return report
+
+    beside = folder.with_name(f"{folder.name}-copy")
+
+    def of_two(what: str, job: Job) -> Row:
+        """The same files at two places, packs and all."""
+        shutil.copytree(folder, beside)
+        try:
+            return _run(what, folder, job, beside)
+        finally:
+            shutil.rmtree(beside)
+
+    yield _run("catalogue, no pack yet", folder, catalogue)
+    yield _run("plan (dry run), no pack yet", folder, pruned(sons, True))
+    yield of_two("audit of two places, no packs yet", audited)
+    yield _run("prune that keeps all, writes the pack", folder, pruned(keep, False), traced=False)
+    yield _run("catalogue", folder, catalogue)
+    yield _run("plan (dry run), grandfather-father-son", folder, pruned(sons, True))
+    yield of_two("audit of two places", audited)
+    yield of_two("copy of all, nothing to do", copied)
+    yield _run("prune that keeps all", folder, pruned(keep, False))
+    yield _run("prune, grandfather-father-son, deletes", folder, pruned(sons, False), traced=False)
+    yield _run("prune again", folder, pruned(sons, False))
 
 
-def _run(what: str, folder: Path, job: Job, *, traced: bool = True) -> Row:
+def _run(what: str, folder: Path, job: Job, *others: Path, traced: bool = True) -> Row:
     """Measure a job; its memory in a second run, for the tracer slows it down. ``traced``: it can be run twice."""
-    place = Counting(FolderDestination(folder), PAGE)
-    begun = time.perf_counter()
-    job(place)
-    seconds = time.perf_counter() - begun
+
+    def places() -> list[Counting]:
+        return [Counting(FolderDestination(one), PAGE) for one in (folder, *others)]
+
+    used = places()
+    begun, spent = time.perf_counter(), time.process_time()
+    job(*used)
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - spent
+    calls = sum((place.calls for place in used), Counter[str]())
     if not traced:
-        return Row(what, seconds, None, place.calls)
+        return Row(what, seconds, cpu, None, calls)
     tracemalloc.start()
-    job(Counting(FolderDestination(folder), PAGE))
+    job(*places())
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
-    return Row(what, seconds, peak, place.calls)
+    return Row(what, seconds, cpu, peak, calls)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,15 @@ class ShowsPartial(Protocol):
 
 
 @runtime_checkable
+class ResumesCopies(Protocol):
+    """A destination that tells what an interrupted copy can go on with from what nobody can use any more."""
+
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """As :meth:`Destination.sweep_partial`, but what a copy of known content left stays, for the next try of that copy to go
+        on with, as long as its file is not there and it was written to within the last days."""
+
+
+@runtime_checkable
 class Protecting(Protocol):
     """A destination that can keep files from being deleted until a date."""
 

@@ -7,10 +7,11 @@ restore point, and the very bytes of each manifest, for a copy of it is the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from raven_backup_provider.core import manifest as manifests
+from raven_backup_provider.core.continuity import whole_part
 from raven_backup_provider.core.database_key import composed
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import (
@@ -98,13 +99,35 @@ def sort_files(files: Iterable[StoredFile]) -> list[FoundFolder]:
     ]
 
 
-def with_manifests(destination: Destination, folder: FoundFolder, signing_key: bytes | None) -> FoundFolder:
+def with_manifests(
+    destination: Destination, folder: FoundFolder, signing_key: bytes | None, known: Mapping[str, bytes] | None = None
+) -> FoundFolder:
     """The folder with what its manifests say.
 
+    :param known: content of manifests by file name, which need not be read.
     :raises DestinationError: one could not be read.
     """
+    known = known or {}
     return replace(
-        folder, files={name: _with_manifest(destination, found, signing_key) for name, found in folder.files.items()}
+        folder,
+        files={name: _with_manifest(destination, found, signing_key, known) for name, found in folder.files.items()},
+    )
+
+
+def is_whole(folder: FoundFolder) -> bool:
+    """Whether every file of the folder is proven by its manifest, and they make one chain without a gap."""
+    proven = [found.manifest for found in folder.files.values() if found.manifest is not None and found.problem is None]
+    return len(proven) == len(folder.files) and not whole_part(proven)[1]
+
+
+def without_manifests(folder: FoundFolder) -> FoundFolder:
+    """The folder as it was listed."""
+    return replace(
+        folder,
+        files={
+            name: replace(found, manifest=None, manifest_sha256=None, problem=None)
+            for name, found in folder.files.items()
+        },
     )
 
 
@@ -131,7 +154,9 @@ def read_small_file(destination: Destination, file: StoredFile) -> bytes:
     return text
 
 
-def _with_manifest(destination: Destination, found: FoundFile, signing_key: bytes | None) -> FoundFile:
+def _with_manifest(
+    destination: Destination, found: FoundFile, signing_key: bytes | None, known: Mapping[str, bytes]
+) -> FoundFile:
     """With what its manifest says; a manifest that proves nothing is a problem, a missing one is none."""
     file = found.manifest_file
     if file is None:
@@ -139,7 +164,7 @@ def _with_manifest(destination: Destination, found: FoundFile, signing_key: byte
     if file.size > manifests.MAX_SIZE:
         return replace(found, problem=f"{file.key} is {file.size} bytes; a manifest never is. It was not read.")
     try:
-        text = read_small_file(destination, file)
+        text = known.get(file.key.rpartition("/")[2]) or read_small_file(destination, file)
     except FileMissingAtDestinationError:
         return replace(found, manifest_file=None)  # deleted since the listing
     found = replace(found, manifest_sha256=hashlib.sha256(text).hexdigest())

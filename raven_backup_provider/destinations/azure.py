@@ -136,6 +136,10 @@ class AzureDestination:
     def sweep_partial(self, prefix: str) -> list[str]:
         return self._uncommitted.sweep(check_prefix(prefix))
 
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
+        return self._uncommitted.sweep(check_prefix(prefix), copies=False)
+
     # --- the place ----------------------------------------------------------------------------------------------
 
     def exclusive(self, prefix: str) -> AbstractContextManager[None]:

@@ -18,7 +18,7 @@ MAX_BLOCK_BYTES = 4000 * MIB
 _EVEN_BLOCKS = 8_000
 
 # All of one length: Azure refuses a block whose name is longer or shorter than those it has already for that blob.
-_ID = re.compile(r"rb1-([0-9a-f]{8})-(\d{5})-([0-9a-f]{32})")
+_ID = re.compile(r"r[bc]1-([0-9a-f]{8})-(\d{5})-([0-9a-f]{32})")
 
 
 def block_bytes(base: int, offset: int, total: int | None) -> int:
@@ -31,13 +31,19 @@ def block_bytes(base: int, offset: int, total: int | None) -> int:
     return base if wanted <= base else min(MAX_BLOCK_BYTES, -(-wanted // MIB) * MIB)
 
 
-def block_id(writer: str, number: int, md5: str) -> str:
+def block_id(writer: str, number: int, md5: str, *, copy: bool = False) -> str:
     """Name of a block.
 
     :param writer: 8 hex digits: random for a new file, the start of its SHA-256 for one whose content is known.
     :param md5: of the block's content, 32 hex digits.
+    :param copy: the file's content is known, so a later try can go on with the block.
     """
-    return f"rb1-{writer}-{number:05d}-{md5}"
+    return f"r{'c' if copy else 'b'}1-{writer}-{number:05d}-{md5}"
+
+
+def is_of_copy(name: str) -> bool:
+    """Whether a copy staged the block."""
+    return _ID.fullmatch(name) is not None and name.startswith("rc")
 
 
 def writer_of(name: str) -> str | None:

@@ -27,8 +27,8 @@ class BlockSender:
     :param there: names of blocks that lie there already and need not be sent.
     """
 
-    def __init__(self, place: AzurePlace, key: str, writer: str, there: frozenset[str]) -> None:
-        self._place, self._key, self._writer, self._there = place, key, writer, there
+    def __init__(self, place: AzurePlace, key: str, writer: str, there: frozenset[str], *, copy: bool = False) -> None:
+        self._place, self._key, self._writer, self._there, self._copy = place, key, writer, there, copy
         self._blob = place.blob(key)
         self._deed = place.calls.deed("write", key, Right.WRITE)
         self._limit = place.settings.concurrency * place.settings.block_bytes
@@ -124,7 +124,7 @@ class BlockSender:
 
     def _stage(self, number: int, data: memoryview) -> None:
         md5 = hashlib.md5(data, usedforsecurity=False)
-        name = block_id(self._writer, number, md5.hexdigest())
+        name = block_id(self._writer, number, md5.hexdigest(), copy=self._copy)
         if name not in self._there:
             self._send(name, data, base64.b64encode(md5.digest()).decode())
         self._ids[number] = name

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from azure.core import MatchConditions
 
 from raven_backup_provider.core.errors import DestinationAccessError, FileExistsAtDestinationError
-from raven_backup_provider.destinations.azure_blocks import block_id, writer_of
+from raven_backup_provider.destinations.azure_blocks import block_id, is_of_copy, writer_of
 from raven_backup_provider.destinations.azure_errors import MISSING, Right
 from raven_backup_provider.destinations.azure_listing import is_mark, listed
 from raven_backup_provider.destinations.azure_place import DISCARDED, AzurePlace
@@ -81,8 +81,11 @@ class Uncommitted:
         )
         return True
 
-    def sweep(self, prefix: str) -> list[str]:
-        """Remove what dead writers of ours left below a folder: the keys, sorted."""
+    def sweep(self, prefix: str, *, copies: bool = True) -> list[str]:
+        """Remove what dead writers of ours left below a folder: the keys, sorted.
+
+        :param copies: also what a copy can go on with; Azure drops that a week after the last block by itself.
+        """
         swept = []
         for key, mark in self._candidates(prefix):
             if mark:
@@ -90,6 +93,8 @@ class Uncommitted:
                     swept.append(key)
                 continue
             ids = self.ids(key)
+            if not copies and any(is_of_copy(one) for one in ids):
+                continue
             if ids and all(writer_of(one) is not None for one in ids) and self.discard(key):
                 swept.append(key)
         return sorted(swept)

@@ -53,7 +53,7 @@ class AzureWriter:
             log.info(
                 "%d blocks of '%s' are at %s already; they are compared, not sent.", len(there), key, place.identity
             )
-        self._sender = BlockSender(place, key, self._writer, there)
+        self._sender = BlockSender(place, key, self._writer, there, copy=expected is not None)
         self._buffer: bytearray | None = None
         self._filled = self._offset = 0
         self._ended = False

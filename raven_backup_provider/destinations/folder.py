@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +31,7 @@ from raven_backup_provider.destinations import folder_mounts, folder_publish
 from raven_backup_provider.destinations.folder_errors import error_of
 from raven_backup_provider.destinations.folder_file import open_file
 from raven_backup_provider.destinations.folder_lock import hold_folder
+from raven_backup_provider.destinations.folder_resume import is_of_no_use
 from raven_backup_provider.destinations.folder_writer import FolderWriter
 from raven_backup_provider.destinations.keys import check_key, check_prefix
 from raven_backup_provider.destinations.partial_names import (
@@ -267,26 +268,35 @@ class FolderDestination:
             folder = folder.parent
 
     def sweep_partial(self, prefix: str) -> list[str]:
+        return self._sweep(prefix, lambda path: True)
+
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
+        return self._sweep(prefix, is_of_no_use)
+
+    def _sweep(self, prefix: str, goes: Callable[[Path], bool]) -> list[str]:
         prefix = check_prefix(prefix)
         self._need_root()
         top = self._path(prefix)
         swept: list[str] = []
         for folder, _folders, names in os.walk(top, topdown=False, onerror=self._could_not_look):
             for name in sorted(names):
-                if not is_ours_in_progress(name):
-                    continue
                 path = Path(folder, name)
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    if error.errno in (errno.EBUSY, errno.ETXTBSY):  # a server that still waits for its dead client
-                        log.warning("The leftover %s is held open by somebody and stays for now.", path)
-                        continue
-                    raise error_of(error, f"cannot remove the leftover {path}", path) from error
-                swept.append(path.relative_to(self._root).as_posix())
+                if is_ours_in_progress(name) and goes(path) and self._remove_leftover(path):
+                    swept.append(path.relative_to(self._root).as_posix())
             if Path(folder) != top:
                 self._remove_empty(Path(folder))
         return sorted(swept)
+
+    def _remove_leftover(self, path: Path) -> bool:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.ETXTBSY):  # a server that still waits for its dead client
+                log.warning("The leftover %s is held open by somebody and stays for now.", path)
+                return False
+            raise error_of(error, f"cannot remove the leftover {path}", path) from error
+        return True
 
     def partial_files(self, prefix: str = "") -> Iterator[StoredFile]:
         """``*.in-progress`` below the folder: ours, and those of a RavenDB server that writes here itself."""

@@ -11,10 +11,12 @@ import fcntl
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.destinations.partial_names import partial_name, partials_of
+from raven_backup_provider.destinations.partial_names import copied_name, partial_name, partials_of
+from raven_backup_provider.destinations.resumable import is_abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,17 @@ def pick_up(final: Path, expected: FileDigest) -> Partial | None:
         if partial is not None:
             return partial
     return None
+
+
+def is_of_no_use(path: Path) -> bool:
+    """Whether no copy will go on with a partial file: an export left it, its file is there by now, or it is too old."""
+    final = copied_name(path.name)
+    if final is None or path.with_name(final).exists():
+        return True
+    try:
+        return is_abandoned(datetime.fromtimestamp(path.lstat().st_mtime, timezone.utc))
+    except (OSError, ValueError, OverflowError):  # gone, or from a server with a clock of its own
+        return True
 
 
 def hold(fd: int) -> bool:

@@ -222,15 +222,26 @@ class GlacierDestination:
             ledger.remove(key)
 
     def sweep_partial(self, prefix: str) -> list[str]:
+        return self._sweep(prefix, copies=True)
+
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """See :class:`~raven_backup_provider.core.destination.ResumesCopies`; the service drops what is left after a day."""
+        return self._sweep(prefix, copies=False)
+
+    def _sweep(self, prefix: str, *, copies: bool) -> list[str]:
         prefix = check_prefix(prefix)
         ledger = self._need_ledger()
         swept = ledger.sweep(prefix)
         start, below = self._noted(""), self._noted(f"{prefix}/" if prefix else "")
         for upload in open_uploads(self.vault):
             note = read_note(upload.get("ArchiveDescription"))
-            if note is not None and note.key.startswith(below):
+            if note is None or not note.key.startswith(below):
+                continue
+            key = note.key[len(start) :]
+            # A copy's description says what its content will be; an export's cannot.
+            if copies or note.sha256 is None or ledger.find(key) is not None:
                 abort_upload(self.vault, upload["MultipartUploadId"])
-                swept.append(note.key[len(start) :])
+                swept.append(key)
         return sorted(swept)
 
     # --- the place ----------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.destinations.keys import check_key
 
 _TOKEN_DIGITS = 16
+_OF_COPY = re.compile(
+    rf"(.+)\.[0-9a-f]{{{_TOKEN_DIGITS}}}\.[0-9a-f]{{{_TOKEN_DIGITS}}}" + re.escape(IN_PROGRESS_SUFFIX), re.DOTALL
+)
 _OURS_IN_PROGRESS = re.compile(rf".+\.[0-9a-f]{{{_TOKEN_DIGITS}}}" + re.escape(IN_PROGRESS_SUFFIX), re.DOTALL)
 
 
@@ -43,6 +46,15 @@ def partials_of(name: str, tag: str, among: list[str]) -> list[str]:
 def is_ours_in_progress(name: str) -> bool:
     """Whether a writer of ours made that name; RavenDB's own have no digits."""
     return _OURS_IN_PROGRESS.fullmatch(name) is not None
+
+
+def copied_name(name: str) -> str | None:
+    """Final name of the file whose copy left that partial file (shortened if it is very long); None if no copy did.
+
+    A copy's partial file is the only one whose tag is as long as the digits behind it.
+    """
+    found = _OF_COPY.fullmatch(name)
+    return found[1] if found is not None else None
 
 
 def is_hidden(name: str) -> bool:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import BinaryIO
 
+from raven_backup_provider.core.chain_listing import is_rewritten
 from raven_backup_provider.core.destination import Retrieval
 from raven_backup_provider.core.errors import ConfigurationError, LockedError, MissingRightError
 from raven_backup_provider.core.model import FileDigest, StoredFile
@@ -22,7 +23,13 @@ from raven_backup_provider.destinations.keys import check_key, check_prefix
 from raven_backup_provider.destinations.lease import Lease, hold_lease
 from raven_backup_provider.destinations.s3_calls import Client, S3Calls
 from raven_backup_provider.destinations.s3_lease import S3LeaseStore
-from raven_backup_provider.destinations.s3_listing import first_object, list_folder_names, list_objects, list_uploads
+from raven_backup_provider.destinations.s3_listing import (
+    UnfinishedUpload,
+    first_object,
+    list_folder_names,
+    list_objects,
+    list_uploads,
+)
 from raven_backup_provider.destinations.s3_look import look
 from raven_backup_provider.destinations.s3_place import (
     INTERNAL,
@@ -35,7 +42,7 @@ from raven_backup_provider.destinations.s3_place import (
 from raven_backup_provider.destinations.s3_put import exists, put_file, remove
 from raven_backup_provider.destinations.s3_reader import open_object
 from raven_backup_provider.destinations.s3_settings import S3Settings
-from raven_backup_provider.destinations.s3_upload import abort_upload
+from raven_backup_provider.destinations.s3_upload import abort_upload, is_of_no_use
 from raven_backup_provider.destinations.s3_writer import S3Writer
 
 log = logging.getLogger(__name__)
@@ -96,8 +103,9 @@ class S3Destination:
         if not replace:
             self._require_new(key)
         self._check_right(key)
-        put_file(self._place, key, data, self._place.for_manifest(), replace=replace)
-        s3_lock.ensure_locked(self._place, key)
+        put_file(self._place, key, data, self._place.for_small(key), replace=replace)
+        if not is_rewritten(key):
+            s3_lock.ensure_locked(self._place, key)
         seen = look(self._place, key)
         return seen.stored if seen is not None else StoredFile(key, len(data))
 
@@ -136,9 +144,18 @@ class S3Destination:
             s3_lock.delete_unlocked(self._place, key)
 
     def sweep_partial(self, prefix: str) -> list[str]:
+        return self._sweep(prefix, lambda found: True)
+
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
+        return self._sweep(prefix, lambda found: is_of_no_use(self._place, found))
+
+    def _sweep(self, prefix: str, goes: Callable[[UnfinishedUpload], bool]) -> list[str]:
         swept = []
         try:
             for found in list_uploads(self._place, self._place.folder_name(check_prefix(prefix))):
+                if not goes(found):
+                    continue
                 abort_upload(self._place, found.name, found.upload_id)
                 swept.append(self._place.key_of(found.name))
         except MissingRightError as error:

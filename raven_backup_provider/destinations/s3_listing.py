@@ -52,6 +52,7 @@ class StoredPart:
     size: int
     etag: str
     crc32: str | None
+    modified: datetime | None = None
 
 
 def list_objects(place: S3Place, name_start: str, *, patience: float | None = None) -> Iterator[Listed]:
@@ -110,7 +111,13 @@ def list_parts(place: S3Place, name: str, upload_id: str) -> list[StoredPart]:
         )
         for found in page.get("Parts", ()):
             parts.append(
-                StoredPart(int(found["PartNumber"]), int(found["Size"]), plain_etag(found), found.get("ChecksumCRC32"))
+                StoredPart(
+                    int(found["PartNumber"]),
+                    int(found["Size"]),
+                    plain_etag(found),
+                    found.get("ChecksumCRC32"),
+                    found.get("LastModified"),
+                )
             )
         if not page.get("IsTruncated"):
             return sorted(parts, key=lambda part: part.number)

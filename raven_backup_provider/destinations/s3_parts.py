@@ -2,6 +2,9 @@
 
 A file of known size gets equal parts. One whose size is not known gets parts that grow with what was written: ``1/k`` of it,
 with the largest ``k`` with which :data:`LARGEST` still fits. So small files need little memory, and no file is too large.
+
+An unfinished upload has no place to note what it is. So the parts of a file of known size, a copy, are a little longer than
+whole MiB, and those of an export are not: by that a sweep tells what a copy can go on with from what nobody can.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ LARGEST_PART = 5 << 30
 LARGEST = 5 << 40
 #: Bytes that parts in flight may take together; two parts are always allowed, however large they are.
 BUFFER_BUDGET = 256 * MIB
+#: Bytes by which the parts of a copy are longer than whole MiB.
+_COPY_MARK = MIB // 16
 
 #: (bytes before the part) -> bytes of the part.
 PartSize = Callable[[int], int]
@@ -26,8 +31,14 @@ def equal_parts(size: int, least: int) -> PartSize:
 
     :param least: bytes of a part where that is enough.
     """
-    wanted = max(least, _whole_mib(math.ceil(size / (MAX_PARTS - 1))))
+    whole = max(least, _whole_mib(math.ceil(size / (MAX_PARTS - 1))))
+    wanted = min(whole, LARGEST_PART - MIB) + _COPY_MARK
     return lambda offset: wanted
+
+
+def is_of_copy(part: int) -> bool:
+    """Whether a full part of so many bytes was cut by :func:`equal_parts`."""
+    return part % MIB == _COPY_MARK
 
 
 def growing_parts(first: int) -> PartSize:
@@ -41,7 +52,8 @@ def growing_parts(first: int) -> PartSize:
 
 def buffers_for(part: int, workers: int) -> int:
     """How many parts of this size may be in memory: one being filled, the others being sent."""
-    return max(2, min(workers + 1, BUFFER_BUDGET // part))
+    whole = part - _COPY_MARK if is_of_copy(part) else part
+    return max(2, min(workers + 1, BUFFER_BUDGET // whole))
 
 
 def _share(first: int) -> int:

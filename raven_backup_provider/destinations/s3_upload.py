@@ -19,6 +19,7 @@ from raven_backup_provider.core.errors import (
     MissingRightError,
     RavenBackupError,
 )
+from raven_backup_provider.destinations.resumable import is_abandoned
 from raven_backup_provider.destinations.s3_body import PartBody
 from raven_backup_provider.destinations.s3_calls import ServiceRefusal, require_answer
 from raven_backup_provider.destinations.s3_listing import (
@@ -29,7 +30,7 @@ from raven_backup_provider.destinations.s3_listing import (
     plain_etag,
 )
 from raven_backup_provider.destinations.s3_look import Seen, look
-from raven_backup_provider.destinations.s3_parts import MAX_PARTS
+from raven_backup_provider.destinations.s3_parts import MAX_PARTS, is_of_copy
 from raven_backup_provider.destinations.s3_place import S3Place
 from raven_backup_provider.destinations.s3_proof import PieceSums, Proof, multipart_etag
 
@@ -259,6 +260,19 @@ def resume(place: S3Place, key: str, size: int, stop: threading.Event) -> tuple[
         "An earlier run sent %s of %s bytes of '%s'; only what is missing is sent.", f"{best[0]:,}", f"{size:,}", key
     )
     return best[1], best[2]
+
+
+def is_of_no_use(place: S3Place, found: UnfinishedUpload) -> bool:
+    """Whether no copy will go on with an unfinished upload: an export left it, nothing of it is there, it is too old, its file is
+    there by now, or its parts may not be looked at."""
+    try:
+        parts = list_parts(place, found.name, found.upload_id)
+    except (MissingRightError, ServiceRefusal):
+        return True
+    written = max((p.modified for p in parts if p.modified is not None), default=None)
+    if not parts or not is_of_copy(max(p.size for p in parts)) or is_abandoned(written):
+        return True
+    return look(place, place.key_of(found.name)) is not None
 
 
 def _has_our_settings(place: S3Place, found: UnfinishedUpload) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, TypeVar
 
@@ -30,7 +30,7 @@ from raven_backup_provider.destinations.server_errors import error_of
 from raven_backup_provider.destinations.server_lease import HeldLeases, ServerLease
 from raven_backup_provider.destinations.server_link import ServerLink
 from raven_backup_provider.destinations.server_reader import open_reader
-from raven_backup_provider.destinations.server_resume import find_leftover, tag_of
+from raven_backup_provider.destinations.server_resume import find_leftover, is_of_no_use, tag_of
 from raven_backup_provider.destinations.server_root import ServerRoot
 from raven_backup_provider.destinations.server_session import (
     ConnectionLostError,
@@ -226,18 +226,37 @@ class ServerDestination:
         self._ask("remove an empty folder", folder, remove)
 
     def sweep_partial(self, prefix: str) -> list[str]:
-        return sorted(self._sweep(check_prefix(prefix), top=True))
+        return sorted(self._sweep(check_prefix(prefix), lambda key, entry, names: True, top=True))
 
-    def _sweep(self, prefix: str, *, top: bool = False) -> Iterator[str]:
-        kept = False
-        for entry in self._entries(prefix):
+    def sweep_abandoned(self, prefix: str) -> list[str]:
+        """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
+
+        def goes(key: str, entry: Entry, names: Collection[str]) -> bool:
+            if is_of_no_use(entry, names, in_time=True):
+                return True
+            # Listings of simple FTP servers tell no times that could be relied on.
+            found = entry if entry.modified is not None else self._ask(f"look at '{key}'", key, self._looking(key))
+            return found is not None and is_of_no_use(found, names)
+
+        return sorted(self._sweep(check_prefix(prefix), goes, top=True))
+
+    def _looking(self, key: str) -> Callable[[ServerSession], Entry | None]:
+        path = self._path(key)
+        return lambda session: session.look(path)
+
+    def _sweep(
+        self, prefix: str, goes: Callable[[str, Entry, Collection[str]], bool], *, top: bool = False
+    ) -> Iterator[str]:
+        kept, entries = False, self._entries(prefix)
+        names = {entry.name for entry in entries}
+        for entry in entries:
             key = f"{prefix}/{entry.name}" if prefix else entry.name
-            if is_ours_in_progress(entry.name):
+            if is_ours_in_progress(entry.name) and goes(key, entry, names):
                 self._rights.need(key)
                 self._remove_leftover(key, entry)
                 yield key
             elif entry.is_folder and not entry.name.startswith("."):
-                yield from self._sweep(key)
+                yield from self._sweep(key, goes)
             else:
                 kept = True
         if not top and not kept:

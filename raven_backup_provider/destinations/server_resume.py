@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.destinations.partial_names import partial_name, partials_of
+from raven_backup_provider.destinations.partial_names import copied_name, partial_name, partials_of
+from raven_backup_provider.destinations.resumable import is_abandoned
 from raven_backup_provider.destinations.server_clock import server_now
-from raven_backup_provider.destinations.server_session import Refusal, RefusedError, ServerSession
+from raven_backup_provider.destinations.server_session import Entry, Refusal, RefusedError, ServerSession
 
 log = logging.getLogger(__name__)
 
 #: Seconds without a byte after which a leftover is nobody's, where the lease does not say so at once.
 _ABANDONED_AFTER = 60.0
+
+
+def is_of_no_use(entry: Entry, beside: Collection[str], *, in_time: bool = False) -> bool:
+    """Whether no copy will go on with a partial file: an export left it, its file is there by now, or it is too old.
+
+    :param beside: names in its folder.
+    :param in_time: take it for young enough.
+    """
+    final = None if entry.is_folder else copied_name(entry.name)
+    return final is None or final in beside or (not in_time and is_abandoned(entry.modified))
 
 
 def tag_of(expected: FileDigest) -> str:

@@ -8,7 +8,7 @@ older than the oldest one it still has, nothing is expected.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from raven_backup_provider.core.catalog import RestorePoint
 from raven_backup_provider.core.database_key import folder_key
@@ -25,12 +25,12 @@ from raven_backup_provider.core.names import database_folder
 from raven_backup_provider.core.transfer import read_whole
 from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.audit_compare import Audited, fill_rows
-from raven_backup_provider.jobs.audit_model import AuditRequest, AuditRun, Cell, State
+from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, State
 from raven_backup_provider.jobs.audit_report import AuditReport
 from raven_backup_provider.jobs.heal import heal
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
-from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint
+from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint, settle
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,17 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     places = {destination.identity: destination for destination in destinations}
     if not places:
         raise ConfigurationError("No destination to audit is given.")
-    found, unreachable = _read_all(places, request)
+    found, unreachable = _read_all(places, request, may_use_pack=not request.deep)
     if not found and not unreachable:
         whose = f" of '{request.database}'" if request.database else ""
         raise RestorePointNotFoundError(f"There is no backup{whose} at {', '.join(places)}: nothing was audited.")
     for one in found:
         fill_rows(one, tuple(places), request, run.clock())
+    if request.heal and not request.deep and any(_is_healable(one) for one in found):
+        # What is to be changed is judged by what is there, not by what a pack says.
+        found, unreachable = _read_all(places, request, may_use_pack=False)
+        for one in found:
+            fill_rows(one, tuple(places), request, run.clock())
     bytes_read = _read_files(found, request, run) if request.deep else 0
     bytes_sent = sum(heal(one, places, request, run) for one in found) if request.heal else 0
     rows = tuple(row for one in found for row in one.all_rows())
@@ -63,13 +68,19 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     return report
 
 
-def _read_all(places: dict[str, Destination], request: AuditRequest) -> tuple[list[Audited], dict[str, str]]:
+def _is_healable(one: Audited) -> bool:
+    return any(cell.state in HEALABLE for _, row in one.rows for cell in row.cells.values())
+
+
+def _read_all(
+    places: dict[str, Destination], request: AuditRequest, *, may_use_pack: bool
+) -> tuple[list[Audited], dict[str, str]]:
     found: dict[str, Audited] = {}
     unreachable: dict[str, str] = {}
     for identity, destination in places.items():
         try:
             for source in sources(destination, request.database):
-                key, holder = _read_one(source, request)
+                key, holder = _read_one(source, request, may_use_pack)
                 found.setdefault(key, Audited(key)).holders[identity] = holder
         except RestorePointNotFoundError as error:
             log.info("%s", error)
@@ -78,13 +89,26 @@ def _read_all(places: dict[str, Destination], request: AuditRequest) -> tuple[li
             unreachable[identity] = str(error)
             for one in found.values():
                 one.holders.pop(identity, None)
+    if may_use_pack and not _settled(found.values(), request):
+        return _read_all(places, request, may_use_pack=False)
     for one in found.values():
         one.failures = {identity: DestinationError(why) for identity, why in unreachable.items()}
     return [one for _, one in sorted(found.items()) if one.holders], unreachable
 
 
-def _read_one(source: Source, request: AuditRequest) -> tuple[str, Holder]:
-    holder = Holder.read(source, request.signing_key)
+def _settled(found: Iterable[Audited], request: AuditRequest) -> bool:
+    """Whether all in which destinations differ could be read; False: read everything again, which tells which of them is down."""
+    try:
+        for one in found:
+            settle(list(one.holders.values()), request.signing_key)
+    except DestinationError as error:
+        log.info("Everything is read anew: %s", error)
+        return False
+    return True
+
+
+def _read_one(source: Source, request: AuditRequest, may_use_pack: bool) -> tuple[str, Holder]:
+    holder = Holder.read(source, request.signing_key, may_use_pack=may_use_pack)
     found = [f.manifest for folder in holder.folders.values() for f in folder.files.values()]
     newest = max((m for m in found if m is not None), key=lambda m: m.started, default=None)
     if newest is not None:

@@ -37,7 +37,8 @@ from raven_backup_provider.jobs.copy_point import PointCopier
 from raven_backup_provider.jobs.copy_selection import Chosen, Which
 from raven_backup_provider.jobs.copy_steps import CopyStep
 from raven_backup_provider.jobs.locate import Source
-from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint
+from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint, settle
+from raven_backup_provider.jobs.partial_files import sweep_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,7 @@ def copy_backup(
         copying = _Copying(request, run, place, tuple(holders))
         copied = copying.copy(chosen)
         run.on_step(CopyStep.SWEEP)
-        for leftover in target.sweep_partial(place.folder):
-            log.info("Removed %s, left by a run that died.", leftover)
+        sweep_abandoned(target, place.folder)
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
@@ -124,6 +124,10 @@ class _Copying:
     def copy(self, chosen: Sequence[Chosen]) -> tuple[CopiedPoint, ...]:
         self.run.on_step(CopyStep.READ_TARGET)
         there = self._read_target(chosen)
+        if any(holder.packed for holder in (*self.holders, there)):
+            # What is the same on both sides need not be read; the rest is decided by the manifests themselves.
+            settle(self.holders, self.request.signing_key, there)
+            chosen = choose_from(self.request, self.holders)
         chosen = [one for one in chosen if not self._was_let_go(one, there)]
         plans = [(one, self._plan(one, there)) for one in chosen]
         missing = sum(
@@ -149,7 +153,7 @@ class _Copying:
     def _read_target(self, chosen: Sequence[Chosen]) -> Holder:
         only = None if self.request.selection.which is Which.ALL else [one.chain.name for one in chosen]
         try:
-            return Holder.read(self.place, self.request.signing_key, only)
+            return Holder.read(self.place, self.request.signing_key, only, may_use_pack=not self.request.check_hash)
         except DestinationAccessError as error:
             log.warning("%s can be listed but not read, so names and sizes must do: %s", self._where, error)
             self.manifests_read = False
@@ -194,7 +198,9 @@ class _Copying:
         free = destination.free_bytes()
         if free is None or needed <= free:
             return
-        if destination.sweep_partial(self.place.folder):  # what killed runs left takes room
+        sweep_abandoned(destination, self.place.folder)  # what killed runs left takes room
+        free = destination.free_bytes()
+        if free is not None and needed > free and destination.sweep_partial(self.place.folder):
             free = destination.free_bytes()
         if free is not None and needed > free:
             raise DestinationFullError(

@@ -44,7 +44,7 @@ def read_sources(
         try:
             found = locate(source, request.database)
             only = folders_to_read(found, request.selection)
-            holders.append(Holder.read(found, request.signing_key, only))
+            holders.append(Holder.read(found, request.signing_key, only, may_use_pack=not request.check_hash))
         except (DestinationError, RestorePointNotFoundError) as error:
             log.warning("%s is no source now: %s", source.identity, error)
             failures[source.identity] = error

@@ -31,6 +31,7 @@ from raven_backup_provider.jobs.copy_plan import Standing, compare, obstacles
 from raven_backup_provider.jobs.copy_point import PointCopier
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.merged_chains import Holder, MergedChain, MergedPoint
+from raven_backup_provider.jobs.partial_files import sweep_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def _heal_place(one: Audited, identity: str, destination: Destination, request: 
             healing = _Healing(one, identity, place, request, run)
             if healing.look_again():
                 healing.heal_all()
-                place.destination.sweep_partial(place.folder)
+                sweep_abandoned(place.destination, place.folder)
             else:
                 _explain(one, identity, _NOTHING_THERE)
     except (DestinationError, ConfigurationError) as error:

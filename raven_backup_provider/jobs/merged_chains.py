@@ -7,15 +7,25 @@ the first one that can prove its file decides, so list the primary first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from raven_backup_provider.core.chain_listing import file_part, group_files
 from raven_backup_provider.core.continuity import link_problems
 from raven_backup_provider.core.database_key import composed
-from raven_backup_provider.core.found_files import FoundFile, FoundFolder, sort_files, with_manifests
+from raven_backup_provider.core.destination import LocallyReadable
+from raven_backup_provider.core.found_files import (
+    FoundFile,
+    FoundFolder,
+    is_whole,
+    sort_files,
+    with_manifests,
+    without_manifests,
+)
 from raven_backup_provider.core.manifest import Manifest
-from raven_backup_provider.core.model import BackupKind
+from raven_backup_provider.core.manifest_pack import ManifestReader, read_pack
+from raven_backup_provider.core.model import BackupKind, StoredFile
 from raven_backup_provider.core.names import parse_folder_name, restore_order_key
 from raven_backup_provider.core.pruned_chains import pruned_key, read_pruned
 from raven_backup_provider.jobs.locate import Source
@@ -30,37 +40,71 @@ class Holder:
     :param source: where that is.
     :param folders: by name of the backup folder.
     :param pruned: names of backup folders that retention removed here on purpose; only where everything was listed.
+    :param packed: names of backup folders whose manifests were taken out of the pack (core/manifest_pack.py).
     """
 
     source: Source
     folders: dict[str, FoundFolder]
     pruned: frozenset[str] = frozenset()
+    packed: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, source: Source, signing_key: bytes | None, only: Collection[str] | None = None) -> Holder:
+    def read(
+        cls,
+        source: Source,
+        signing_key: bytes | None,
+        only: Collection[str] | None = None,
+        *,
+        may_use_pack: bool = False,
+    ) -> Holder:
         """List it and read its manifests.
 
         :param only: names of backup folders; nothing else is looked at, whatever else is there.
+        :param may_use_pack: take manifests of chains that have not changed out of the copy that prune writes, where reading each
+            costs a request. The caller has :func:`settle` look for itself where destinations differ.
         :raises DestinationError: something could not be read.
         """
-        listed = cls.listed(source, only)
-        folders = [with_manifests(source.destination, folder, signing_key) for folder in listed.folders.values()]
-        return cls(source, {folder.name: folder for folder in folders}, listed.pruned)
+        files = cls._files(source, only)
+        holder = cls._of(source, files)
+        known = _packed(source, files) if may_use_pack and only is None else {}
+        for name, folder in holder.folders.items():
+            if name in known:
+                found = with_manifests(source.destination, folder, signing_key, known[name])
+                if is_whole(found):
+                    holder.folders[name] = found
+                    holder.packed.add(name)
+                    continue
+            holder.folders[name] = with_manifests(source.destination, folder, signing_key)
+        return holder
+
+    def read_itself(self, chain: str, signing_key: bytes | None) -> None:
+        """Read the manifests of a backup folder that came out of the pack."""
+        if chain in self.packed:
+            self.packed.discard(chain)
+            listed = without_manifests(self.folders[chain])
+            self.folders[chain] = with_manifests(self.source.destination, listed, signing_key)
 
     @classmethod
     def listed(cls, source: Source, only: Collection[str] | None = None) -> Holder:
         """List it only: names and sizes."""
-        if only is None and source.chain is not None:
-            only = [source.chain]
-        start = f"{source.folder}/" if source.folder else ""
-        prefixes = [source.folder] if only is None else [start + name for name in _as_stored(source, only)]
-        files = [file for prefix in prefixes for file in source.destination.list_files(prefix)]
+        return cls._of(source, cls._files(source, only))
+
+    @classmethod
+    def _of(cls, source: Source, files: Sequence[StoredFile]) -> Holder:
         folders = sort_files(file for file in files if source.holds(file.key.rpartition("/")[0]))
         own = source.own([folder.folder for folder in folders])
         folders = [folder for folder in folders if folder.folder in own]
         written_down = pruned_key(source.folder) in {file.key for file in files}
         pruned = read_pruned(source.destination, source.folder) if written_down else {}
         return cls(source, {folder.name: folder for folder in folders}, frozenset(map(composed, pruned)))
+
+    @staticmethod
+    def _files(source: Source, only: Collection[str] | None) -> list[StoredFile]:
+        if only is None and source.chain is not None:
+            only = [source.chain]
+        start = f"{source.folder}/" if source.folder else ""
+        prefixes = [source.folder] if only is None else [start + name for name in _as_stored(source, only)]
+        return [file for prefix in prefixes for file in source.destination.list_files(prefix)]
 
     @property
     def identity(self) -> str:
@@ -95,6 +139,37 @@ class Holder:
             if there is not None
             else "/".join(p for p in (self.source.folder, chain, name) if p)
         )
+
+
+def _packed(source: Source, files: Sequence[StoredFile]) -> dict[str, Mapping[str, bytes]]:
+    """Manifests of backup folders that are listed as they were when the pack was made, but for the newest folder, which is what
+    is worked with most. Nothing where a manifest is read from this machine's own paths: that costs no request, and finds more."""
+    if isinstance(source.destination, LocallyReadable):
+        return {}
+    listing = group_files(source.folder, files)
+    reader = ManifestReader(source.destination, read_pack(source.destination, listing))
+    known = [file_part(one.folder) for one in listing.folders if reader.knows(one)]
+    newest = max((file_part(one.folder) for one in listing.folders if one.manifests), default="")
+    return {name: reader.pack[name].manifests for name in known if name != newest}
+
+
+def settle(holders: Sequence[Holder], signing_key: bytes | None, target: Holder | None = None) -> None:
+    """Read for themselves the manifests of every chain of which the holders do not have the very same files.
+
+    :param target: where chains are to come that are not there, but for those that retention removed from it.
+    :raises DestinationError: one could not be read.
+    """
+    everybody = [*holders, target] if target is not None else holders
+    for chain in {name for holder in everybody for name in holder.packed}:
+        seen = [_content(holder.files(chain)) for holder in everybody if holder.files(chain)]
+        comes = target is not None and not target.files(chain) and chain not in target.pruned
+        if comes or any(one != seen[0] for one in seen):
+            for holder in everybody:
+                holder.read_itself(chain, signing_key)
+
+
+def _content(files: Mapping[str, FoundFile]) -> dict[str, object]:
+    return {name: (found.manifest_sha256, found.stored and found.stored.size) for name, found in files.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from raven_backup_provider.core.destination import Destination, ShowsPartial
+import logging
+
+from raven_backup_provider.core.destination import Destination, ResumesCopies, ShowsPartial
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.jobs.folder_view import BackupFolderView
+
+log = logging.getLogger(__name__)
 
 
 def partial_files(destination: Destination | BackupFolderView, folder: str) -> dict[str, StoredFile]:
@@ -12,3 +16,13 @@ def partial_files(destination: Destination | BackupFolderView, folder: str) -> d
     if not isinstance(destination, ShowsPartial):
         return {}
     return {found.key: found for found in destination.partial_files(folder)}
+
+
+def sweep_abandoned(destination: Destination, folder: str) -> None:
+    """Remove what killed runs left below ``folder`` and nobody will use; call only while holding the right to write there.
+
+    What an interrupted copy left stays where the destination can tell it: hours of sending may lie in it.
+    """
+    sweep = destination.sweep_abandoned if isinstance(destination, ResumesCopies) else destination.sweep_partial
+    for leftover in sweep(folder):
+        log.info("Removed %s, left by a run that died.", leftover)

@@ -32,6 +32,7 @@ from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.delete_folder import delete_folder, protection, remove_stale_marks
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
+from raven_backup_provider.jobs.partial_files import sweep_abandoned
 from raven_backup_provider.jobs.progress import INTERVAL
 from raven_backup_provider.jobs.prune_report import DatabasePrune, FolderResult, Outcome, PruneReport
 from raven_backup_provider.jobs.retention_facts import read_facts, require_whole_database
@@ -192,8 +193,7 @@ def _sweep(source: Source) -> None:
     if not source.folder:
         return  # a root has no lock that would keep the writers of its databases out
     try:
-        for leftover in source.destination.sweep_partial(source.folder):
-            log.info("Removed %s, left by a run that died.", leftover)
+        sweep_abandoned(source.destination, source.folder)
     except LockedError:
         raise
     except RavenBackupError as error:

@@ -22,6 +22,7 @@ from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResul
 from raven_backup_provider.jobs.cancellation import Cancellation
 from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
 from raven_backup_provider.jobs.kept_counters import known_counters
+from raven_backup_provider.jobs.partial_files import sweep_abandoned
 from raven_backup_provider.jobs.preflight import preflight_backup, space_problems
 from raven_backup_provider.jobs.responsible_node import Responsible, choose_node
 from raven_backup_provider.jobs.steps import Step
@@ -68,8 +69,7 @@ def take_backup(
     on_step(Step.LOCK)
     prefix = find_database_folder(destination, name) or database_folder(name)
     with destination.exclusive(prefix):
-        for leftover in destination.sweep_partial(prefix):
-            log.info("Removed %s, left by a run that died.", leftover)
+        sweep_abandoned(destination, prefix)
         return _take(job, name, prefix, report.warnings)
 
 

@@ -10,10 +10,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
-from raven_backup_provider.core.destination import Destination, Writer
+from raven_backup_provider.core.destination import Destination, ResumesCopies, Writer
 from raven_backup_provider.core.errors import (
     ConfigurationError,
     CorruptBackupError,
@@ -23,6 +24,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.names import database_folder
+from raven_backup_provider.destinations import resumable
 
 FOLDER = "shop/2026-11-22-12-00-00.ravendb-shop-A-backup"
 FILE = f"{FOLDER}/2026-11-22-12-00-00.ravendb-full-backup"
@@ -381,6 +383,49 @@ class DestinationContract:
         with same_place.exclusive("shop"):
             assert len(same_place.sweep_partial("shop")) == 1
         assert same_place.sweep_partial("") == []
+
+    #: Bytes of a copy that is interrupted, and after how many: enough for a store that sends in parts to have some.
+    copied, sent = 3_500_000, 2_200_000
+    #: Whether :meth:`leave_half` always leaves a part of the content, and not only an empty file.
+    surely_leaves_something = True
+
+    def test_what_an_interrupted_copy_left_outlives_the_sweep_of_other_runs_and_what_an_export_left_does_not(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        if not isinstance(same_place, ResumesCopies):
+            pytest.skip("the adapter does not tell the two apart")
+        data, export = os.urandom(self.copied), f"{FOLDER}/export"
+        self.leave_half(destination, FILE, data[: self.sent], digest_of(data))
+        abandoned = destination.open_write(export)
+        abandoned.write(data[: self.sent])
+        with same_place.exclusive("shop"):
+            swept = same_place.sweep_abandoned("shop")
+            assert len(swept) == 1
+            assert swept[0].startswith(export)
+            assert same_place.sweep_abandoned("shop") == []
+            self.copy(same_place, FILE, data)
+        assert load(same_place, FILE) == data
+        if self.surely_leaves_something:
+            assert same_place.sweep_partial("") == [], "the copy went on with what was there"
+        abandoned.abort()
+
+    def test_what_a_copy_left_is_swept_once_its_file_is_there_or_it_is_old(
+        self, destination: Destination, same_place: Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not isinstance(same_place, ResumesCopies):
+            pytest.skip("the adapter does not tell the two apart")
+        first, other = (os.urandom(self.copied) for _ in range(2))
+        self.leave_half(destination, FILE, first[: self.sent], digest_of(first))
+        store(same_place, FILE, other[:100_000])
+        same_place.sweep_abandoned("shop")
+        assert same_place.sweep_partial("") == []
+        assert load(same_place, FILE) == other[:100_000]
+        self.leave_half(destination, f"{FOLDER}/late", first[: self.sent], digest_of(first))
+        monkeypatch.setattr(resumable, "KEPT_FOR", timedelta(days=-1))
+        assert len(same_place.sweep_abandoned("shop")) == (1 if self.ends_old_copies else 0)
+
+    #: Whether the adapter sweeps what an old copy left; False where the service does that by itself.
+    ends_old_copies = True
 
     # --- the right to write -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,8 +19,10 @@ from raven_backup_provider.core.errors import (
     FileExistsAtDestinationError,
     LockedError,
 )
+from raven_backup_provider.core.model import FileDigest
 from raven_backup_provider.destinations import s3_lease
 from raven_backup_provider.destinations.s3 import S3Destination
+from raven_backup_provider.destinations.s3_listing import list_parts, list_uploads
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, FOLDER, DestinationContract, digest_of, keys, load, store
 from tests.support.s3_fault_proxy import FaultProxy
@@ -49,6 +52,25 @@ class S3Contract(DestinationContract):
     part_mb = 1
     #: Keys in a page of a listing.
     page = PAGE
+
+    @property
+    def copied(self) -> int:  # type: ignore[override]
+        return (3 * self.part_mb + 2) * MIB
+
+    @property
+    def sent(self) -> int:  # type: ignore[override]
+        return (2 * self.part_mb + 1) * MIB
+
+    def leave_half(self, destination: Destination, key: str, half: bytes, expected: FileDigest) -> None:
+        assert isinstance(destination, S3Destination)
+        super().leave_half(destination, key, half, expected)
+        place, deadline = destination._place, time.monotonic() + 60
+        wanted = len(half) // ((self.part_mb + 1) * MIB)  # what was handed to the senders is on its way
+        while wanted > sum(
+            len(list_parts(place, found.name, found.upload_id)) for found in list_uploads(place, place.object_name(key))
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     @pytest.fixture
     def server(self, moto: MotoServer) -> S3Server:

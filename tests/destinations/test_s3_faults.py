@@ -28,7 +28,7 @@ from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import MotoServer, moto_server
 
 MIB = 1 << 20
-LARGE = os.urandom(4 * MIB + 100_000)  # five parts
+LARGE = os.urandom(4 * MIB + 400_000)  # five parts
 SMALL = os.urandom(1000)
 SETTINGS = S3Settings(part_mb=1, concurrency=2, retry_seconds=20)
 

@@ -16,6 +16,7 @@ import pytest
 from raven_backup_provider.core.errors import LockedError
 from raven_backup_provider.destinations import s3_lease
 from raven_backup_provider.destinations.s3 import S3Destination
+from raven_backup_provider.destinations.s3_parts import equal_parts
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, digest_of, keys, load
 from tests.destinations.s3_copier import content
@@ -24,7 +25,7 @@ from tests.support.s3_servers import MotoServer, moto_server
 
 MIB = 1 << 20
 SIZE = 7 * MIB + 12345
-PARTS = math.ceil(SIZE / MIB)
+PARTS = math.ceil(SIZE / equal_parts(SIZE, MIB)(0))
 SETTINGS = S3Settings(part_mb=1, concurrency=2)
 
 
