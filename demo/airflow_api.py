@@ -19,6 +19,8 @@ DAGS_TIMEOUT_SECONDS = 120.0
 RUN_TIMEOUT_SECONDS = 300.0
 LOG_TAIL_LINES = 40
 FINISHED = ("success", "failed")
+DATABASE_ATTEMPTS = 5
+DATABASE_ERROR = "Database error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +131,25 @@ class AirflowApi:
         return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:] if line)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = self._answer(method, path, arguments)
+        for _ in range(DATABASE_ATTEMPTS - 1):
+            # SQLite: another request held the lock for too long. The transaction was rolled back, so nothing was done.
+            if answer.status_code != 500 or DATABASE_ERROR not in answer.text:
+                break
+            time.sleep(POLL_SECONDS)
+            answer = self._answer(method, path, arguments)
+        if answer.status_code >= 400:
+            raise DemoError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:1000]}")
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, arguments: Mapping[str, Any]) -> requests.Response:
         url = f"{self._server.url}/api/v2/{path}"
         try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **arguments)
+            return self._session.request(method, url, timeout=TIMEOUT_SECONDS, **arguments)
         except requests.RequestException as error:
             raise DemoError(
                 f"Airflow does not answer: {error}\nThe end of its log:\n{self._server.log_tail()}"
             ) from error
-        if answer.status_code >= 400:
-            raise DemoError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:1000]}")
-        return answer.json() if answer.content else None
 
 
 def _log_line(entry: Any) -> str:

@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from demo.errors import DemoError
 from demo.process_session import ProcessSession
 from demo.sandbox.server import free_port
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 USER = "admin"
 START_TIMEOUT_SECONDS = 180.0
@@ -53,7 +56,7 @@ class AirflowServer:
         """None while it runs."""
         return self._session.exit_code if self._session is not None else None
 
-    def start(self) -> AirflowServer:
+    def start(self) -> Self:
         """Start; returns at once, see :meth:`wait_until_ready`."""
         self.home.mkdir(parents=True, exist_ok=True)
         # The file of the simple auth manager. One that is there already is read, not generated anew.
@@ -68,7 +71,7 @@ class AirflowServer:
         )
         return self
 
-    def __enter__(self) -> AirflowServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -145,6 +148,8 @@ class AirflowServer:
             # The example DAGs have schedules; a run of theirs in between would confuse the story.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            # On a busy machine a write to SQLite waits for longer than the 5 s after which a task would give up on Airflow.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 

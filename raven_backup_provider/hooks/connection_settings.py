@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from raven_backup_provider.core.errors import ConfigurationError
+from raven_backup_provider.hooks.connection_flag import flag
 from raven_backup_provider.raven.certificate import ClientCertificate, restore_line_breaks
 from raven_backup_provider.raven.transport import TransportSettings, base_url
 
@@ -68,20 +69,6 @@ def node_urls(connection: Connection, extra: Mapping[str, Any], where: str) -> t
             "such as https://a.example.com, https://b.example.com."
         )
     return urls
-
-
-def flag(value: Any, *, default: bool, where: str) -> bool:
-    """A switch as forms, JSON or URIs write it."""
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in ("true", "1", "yes", "on"):
-        return True
-    if text in ("false", "0", "no", "off"):
-        return False
-    raise ConfigurationError(f"{where} must be true or false, not {value!r}.")
 
 
 def private_key_texts(connection: Connection) -> list[str]:

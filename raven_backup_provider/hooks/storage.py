@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk import BaseHook
 
 from raven_backup_provider.core.errors import ConfigurationError
-from raven_backup_provider.hooks.connection_settings import flag
+from raven_backup_provider.hooks.connection_flag import flag
 from raven_backup_provider.hooks.destination_address import DestinationAddress, parse_address
 
 if TYPE_CHECKING:

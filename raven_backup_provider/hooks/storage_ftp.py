@@ -17,7 +17,7 @@ from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.destinations.ftp import TIMEOUT
 from raven_backup_provider.destinations.ftp_client import DEFAULT_PORT, FtpServer, log_in
 from raven_backup_provider.destinations.registry import open_destination
-from raven_backup_provider.hooks.connection_settings import flag
+from raven_backup_provider.hooks.connection_flag import flag
 from raven_backup_provider.hooks.transfer_settings import common_settings, root_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from raven_backup_provider.destinations.registry import open_destination
 from raven_backup_provider.destinations.sftp import TIMEOUT
 from raven_backup_provider.destinations.sftp_ciphers import CipherChoice
 from raven_backup_provider.destinations.sftp_connection import SshServer
-from raven_backup_provider.hooks.connection_settings import flag
+from raven_backup_provider.hooks.connection_flag import flag
 from raven_backup_provider.hooks.transfer_settings import common_settings, root_of
 
 if TYPE_CHECKING:

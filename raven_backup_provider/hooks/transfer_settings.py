@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raven_backup_provider.core.errors import ConfigurationError
-from raven_backup_provider.hooks.connection_settings import flag
+from raven_backup_provider.hooks.connection_flag import flag
 from raven_backup_provider.hooks.destination_address import DestinationAddress
 
 _COMMON = ("bandwidth_mb", "create", "read_back", "timeout")

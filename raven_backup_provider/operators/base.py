@@ -34,11 +34,9 @@ class RavenDBJobOperator(BaseOperator):
 
     #: Shown in the graph export.
     ui_color = "#d8e6f3"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # Made in execute(): an Event cannot be copied, and Airflow copies operators.
-        self._cancellation: Cancellation | None = None
+    # Made in execute(): an Event cannot be copied, and Airflow copies operators. Not set in an __init__ of this class: Airflow
+    # merges its defaults anew for each class that has one, on every parse.
+    _cancellation: Cancellation | None = None
 
     def execute(self, context: Context) -> Any:
         """Do the operator's work; see the class."""

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
-
 from raven_backup_provider.core.errors import CertificateError, ConfigurationError
 
 _PEM_MARK = "-----BEGIN "
@@ -74,6 +72,14 @@ class ClientCertificate:
 
         :raises ConfigurationError: wrong password, no private key inside, or not a .pfx.
         """
+        # Here, because every task start would pay for it, and most have PEM.
+        from cryptography.hazmat.primitives.serialization import (
+            BestAvailableEncryption,
+            Encoding,
+            PrivateFormat,
+            pkcs12,
+        )
+
         if not isinstance(data, bytes):
             data = _read_file(data, "client certificate")
         encoded = None if not password else password.encode()

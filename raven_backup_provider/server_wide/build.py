@@ -22,7 +22,6 @@ from raven_backup_provider.server_wide.dag_ids import DATABASE_PREFIX
 from raven_backup_provider.server_wide.database_dag import database_dag
 from raven_backup_provider.server_wide.inventory_source import read_earlier, read_inventory
 from raven_backup_provider.server_wide.plan import Plan, find_dag, make_plan
-from raven_backup_provider.server_wide.watch_dags import discovery_dag, status_dag
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +51,9 @@ def build_dags(
     wanted = get_parsing_context().dag_id
     if wanted is not None and wanted.startswith(DATABASE_PREFIX):
         return _only(wanted, tasks, place)
+    # Here, because a task of a database does without, and pays for every import at its start.
+    from raven_backup_provider.server_wide.watch_dags import discovery_dag, status_dag
+
     inventories = {conn_id: read_inventory(place, conn_id) for conn_id in sorted({t.ravendb_conn_id for t in tasks})}
     plan = make_plan(tasks, inventories)
     dags: dict[str, DAG] = {}

@@ -65,7 +65,9 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_li
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    # The texts below the keys are for the editors' schema (config_schema.py). Not use_attribute_docstrings: finding the source of
+    # the classes took most of this module's import, and every task start pays for that.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Databases(_Part):

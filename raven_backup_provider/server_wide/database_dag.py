@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, MultipleCronTriggerTimetable, Param, task_group
+from airflow.sdk import DAG, CronTriggerTimetable, MultipleCronTriggerTimetable, Param
 from airflow.sdk.definitions.param import ParamsDict
 
 from raven_backup_provider.core.inventory import DatabaseState
@@ -90,6 +90,9 @@ def _fill(task: ServerWideTask, database: str, dropped: bool) -> None:
 
 
 def _copies(task: ServerWideTask, database: str, primary: str, further: list[str]) -> Any:
+    # Here, because it brings Airflow's standard provider along, which every task start would pay for.
+    from airflow.sdk import task_group
+
     @task_group(group_id="copies")
     def copies(destination: str) -> None:
         copy = RavenDBCopyBackupOperator(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,15 @@ def test_the_test_button_writes_a_file_and_says_the_free_space(set_connection: S
     good, message = press({"path": str(tmp_path / "missing")})
     assert not good
     assert str(tmp_path / "missing") in message
+
+
+def test_a_task_that_only_touches_a_folder_starts_without_the_http_client() -> None:
+    code = (
+        "import sys\n"
+        "from raven_backup_provider.destinations import folder\n"
+        "from raven_backup_provider.hooks import storage\n"
+        "from raven_backup_provider.jobs import copy_backup, prune, verify\n"
+        "print([m for m in sys.modules if m.startswith(('urllib3', 'raven_backup_provider.raven'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

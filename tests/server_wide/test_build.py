@@ -490,6 +490,21 @@ def test_no_variable_and_no_connection_is_looked_up_otherwise(stage: Stage, monk
     assert stage.ids() == ["nightly.shop"]
 
 
+def test_a_task_start_loads_nothing_that_its_dag_can_do_without(stage: Stage) -> None:
+    stage.configure({"name": "nightly", "destinations": ["/backups"]})
+    stage.databases("shop")
+    code = (
+        "import sys\n"
+        "from raven_backup_provider.server_wide.build import build_dags\n"
+        f"dags = build_dags(config_folder={str(stage.folder)!r}, inventory={str(stage.inventory)!r})\n"
+        "unwanted = ('airflow.providers.standard.operators', 'urllib3', 'raven_backup_provider.jobs')\n"
+        "print(list(dags), [m for m in sys.modules if m.startswith(unwanted)])"
+    )
+    environment = {**os.environ, "_AIRFLOW_PARSING_CONTEXT_DAG_ID": f"{PREFIX}shop"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == f"['{PREFIX}shop'] []"
+
+
 # -- the example file ----------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 from demo.airflow_api import AirflowApi, Run
 from demo.airflow_server import AirflowServer
+from demo.process_session import members
 
 TASK = "task"
 
@@ -38,6 +40,7 @@ class QuickAirflow(AirflowServer):
     def __init__(self, home: Path, **arguments: Any) -> None:
         super().__init__(home, **arguments)
         self._others: list[subprocess.Popen[bytes]] = []
+        self._environment_of_first: dict[str, str] = {}
 
     def part(self, name: str) -> int:
         """Process id of ``scheduler`` or ``triggerer``."""
@@ -48,7 +51,8 @@ class QuickAirflow(AirflowServer):
 
     def stop(self) -> None:
         for process in self._others:
-            process.kill()
+            # With its workers, which would live on without it.
+            _signal(process.pid, signal.SIGKILL)
             process.wait()
         super().stop()
 
@@ -76,8 +80,25 @@ class QuickAirflow(AirflowServer):
         )
         self._others.append(process)
 
+    def end_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process at once, as a service manager or a lost machine does, until all are gone.
+
+        ``start`` begins again on the same home.
+        """
+        assert self._session is not None
+        session = self._session.pid
+
+        def all_gone() -> bool:
+            _signal(session, number)
+            time.sleep(1)
+            return self.exit_code is not None and not members(session)
+
+        eventually(all_gone, 90, lambda: f"{len(members(session))} processes live on.\n{self.log_tail()}")
+        self.stop()
+
     def _environment(self) -> dict[str, str]:
-        self._environment_of_first = super()._environment()
+        # The same for a second start: the keys of an installation do not change either.
+        self._environment_of_first = self._environment_of_first or super()._environment()
         return self._environment_of_first
 
     def _is_part(self, pid: int, name: str) -> bool:
@@ -169,6 +190,12 @@ class LiveAirflow:
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         return self.api._call(method, path, **arguments)
+
+
+def _signal(session: int, number: signal.Signals) -> None:
+    for pid in members(session):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def eventually(condition: Callable[[], bool], seconds: float, story: Callable[[], str] = lambda: "") -> None:

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a real server that misbehaves on command: refuses, hangs, cuts, stalls, or answers by itself.
+"""A TCP relay in front of a real server that misbehaves on command: refuses, hangs, cuts, stalls, slows down, or answers by itself.
 
 `with Relay(server_url) as relay: relay.cut_after(100_000); ...` — `relay.url` is where the client connects. A command holds for
 connections opened after it, until the next one; `relay.connections` counts them, `relay.requests` keeps their first lines.
@@ -33,6 +33,7 @@ class Relay:
         self._losing: set[socket.socket] = set()
         self._lost: bytes | None = None
         self._pause: tuple[int, float] | None = None
+        self._rate: float | None = None
         self._closing = threading.Event()
         self.connections = 0
         self.requests: list[str] = []
@@ -56,7 +57,12 @@ class Relay:
 
     def forward(self) -> None:
         """Behave."""
-        self._mode, self._down_limit, self._stall_at_limit = self._forward, None, False
+        self._mode, self._down_limit, self._stall_at_limit, self._rate = self._forward, None, False, None
+
+    def throttle(self, bytes_per_second: float) -> None:
+        """Forward, but let no connection's answers through faster than that; ``forward`` frees open connections too."""
+        self.forward()
+        self._rate = bytes_per_second
 
     def refuse(self) -> None:
         """Refuse connections from now on and drop the open ones; there is no way back."""
@@ -159,6 +165,8 @@ class Relay:
                     return
                 client.sendall(data)
                 sent += len(data)
+                if (rate := self._rate) is not None:
+                    self._closing.wait(len(data) / rate)
 
     def _stay_silent(self, client: socket.socket) -> None:
         self._closing.wait()
