@@ -24,7 +24,7 @@ from demo.sandbox.data import create_database, database_names, delete_database, 
 
 ALL_VERSIONS = ("7.1.5", "6.2.4", "5.4.207")
 #: Seconds after its start until which a server is lent once more.
-YOUNG = 300.0
+YOUNG = 600.0
 MakeDatabase = Callable[..., str]
 
 _numbers = itertools.count(1)
