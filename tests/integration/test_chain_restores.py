@@ -31,8 +31,9 @@ from tests.support.servers import ServerPool
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-WAYS = [by_ravendb_alone, by_our_server_mode, by_our_stream_mode]
-WAY_NAMES = ["by RavenDB alone", "by our server mode", "by our stream mode"]
+# Ours by stream first: a minute after its start an unlicensed 6.2 chokes on imported subscriptions; tests/raven/test_imports.py
+WAYS = [by_our_stream_mode, by_ravendb_alone, by_our_server_mode]
+WAY_NAMES = ["by our stream mode", "by RavenDB alone", "by our server mode"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def test_the_chain_is_one_full_and_three_incrementals(chain: Backups) -> None:
     assert [p.manifest.kind for p in only.points] == [BackupKind.FULL] + 3 * [BackupKind.INCREMENTAL]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 def test_every_point_restores_to_the_source_of_that_moment(chain: Backups, number: int, way: Way) -> None:
     point = chain.catalog().chains[0].points[number].key
     assert_equal(chain.states[number], restored_state(chain, point, way), incrementals=number)

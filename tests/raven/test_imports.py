@@ -109,13 +109,10 @@ def _attachment(key: str, own: str) -> str:
 
 @pytest.fixture(params=ALL_VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[RavenServer]:
-    """7.1 as nobody used it before: unlicensed, it miscounts subscriptions once it has seen dozens of databases."""
-    if request.param == "7.1.5":
-        with RavenServer(request.param) as own:
-            yield own
-    else:
-        major, minor, _ = request.param.split(".")
-        yield request.getfixturevalue(f"raven{major}{minor}")
+    """A server that nobody used before: unlicensed, 7.1 miscounts subscriptions once it has seen dozens of databases, and a minute
+    after its start 6.2 chokes on the import of one while another database has some too."""
+    with RavenServer(request.param) as own:
+        yield own
 
 
 def test_importing_full_and_incrementals_equals_the_servers_own_restore(server: RavenServer, tmp_path: Path) -> None:

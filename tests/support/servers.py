@@ -2,8 +2,8 @@
 
 A server costs seconds of processor time to start and to compile what it runs, which is most of what a short test costs; a warm
 one answers at once. It is not kept for the whole session: unlicensed servers enforce more of their licence after the first
-minute, and 7.1 counts subscriptions of dropped databases. A file that depends on either is marked `fresh_servers` and gets servers
-that nobody had before it.
+minute, 7.1 counts subscriptions of dropped databases, and 6.2 stops working on imported ones. A file that depends on any of it is
+marked `fresh_servers` and gets servers that nobody had before it.
 
 A test that kills, restarts or reconfigures a server starts its own with `RavenServer`; these are shared.
 """
