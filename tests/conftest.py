@@ -10,6 +10,7 @@ from tests.support.airflow_home import use_temporary_home
 pytest_plugins = [
     "tests.support.airflow_fixtures",
     "tests.support.azurite",
+    "tests.support.order",
     "tests.support.servers",
     "tests.support.native_task_fixtures",  # after what it imports, or pytest complains
 ]

@@ -19,7 +19,7 @@ from tests.support.servers import MakeDatabase
 pytestmark = pytest.mark.integration
 
 MEGABYTE = 1 << 20
-SOON_SECONDS = 15
+SOON_SECONDS = 60
 
 
 @pytest.fixture

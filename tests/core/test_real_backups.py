@@ -41,7 +41,7 @@ def export(
     }
     parameters = {"operationId": number, "startEtag": start}
     body = server.call("POST", data.path(database, "smuggler/export"), params=parameters, json=options).content
-    for _ in range(100):
+    for _ in range(600):
         state = server.get_json(data.path(database, "operations/state"), params={"id": number})
         if state["Status"] == "Completed":
             return body, state["Result"]

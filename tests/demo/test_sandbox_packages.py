@@ -87,7 +87,7 @@ def test_two_processes_build_a_cache_entry_once(tmp_path: Path) -> None:
     environment = {**os.environ, "RAVEN_SANDBOX_CACHE": str(tmp_path / "cache"), "BUILDS": str(tmp_path / "builds")}
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen(command, env=environment, cwd=REPOSITORY) for _ in range(3)]
-    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert [process.wait(90) for process in processes] == [0, 0, 0]
     assert (tmp_path / "builds").read_text() == "x"
 
 

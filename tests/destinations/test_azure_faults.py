@@ -109,7 +109,7 @@ def test_a_file_that_was_not_stored_though_the_service_said_so_is_no_file(places
 )
 def test_a_block_that_gets_stuck_is_sent_again(places: Places, fault: Fault) -> None:
     places.proxy.on(is_block, fault, skip=3, times=1)
-    upload(places.faulty(timeout=1.0))
+    upload(places.faulty(timeout=3.0))
     assert load(places.direct(), FILE) == CONTENT
     assert places.proxy.count(is_block) == BLOCKS + 1
 
@@ -121,7 +121,7 @@ def test_a_block_that_gets_stuck_is_sent_again(places: Places, fault: Fault) -> 
 )
 def test_reading_goes_on_when_the_body_of_an_answer_breaks(places: Places, fault: Fault) -> None:
     store(places.direct(), FILE, CONTENT)
-    place = places.faulty(timeout=1.0)
+    place = places.faulty(timeout=2.0)
     places.proxy.on(is_read, fault, times=2)
     assert load(place, FILE) == CONTENT
     places.proxy.on(is_read, fault, times=1)

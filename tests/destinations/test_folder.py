@@ -294,14 +294,14 @@ def test_the_lock_names_its_holder_and_ends_when_that_is_killed(root: Path) -> N
     process = spawn.Process(target=hold, args=(str(root), ready))
     process.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(90)
         with pytest.raises(LockedError) as refusal, FolderDestination(root).exclusive("shop"):
             pass
         assert f"process {process.pid} on {os.uname().nodename} since 2" in str(refusal.value)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
     finally:
-        process.join(10)
+        process.join(90)
     with FolderDestination(root).exclusive("shop"):
         pass
 

@@ -184,7 +184,7 @@ def test_of_several_processes_writing_one_key_exactly_one_wins(tmp_path: Path, p
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=30)[0].strip() for process in running]
+    said = [process.communicate(timeout=120)[0].strip() for process in running]
     assert sorted(said) == ["lost"] * (processes - 1) + ["won"]
     winner = str(said.index("won")).encode() * 300_000
     assert load(FolderDestination(tmp_path), FILE) == winner

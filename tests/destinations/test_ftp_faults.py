@@ -49,7 +49,7 @@ class TestPyftpdlibFaults(FtpFaults):
     def test_a_full_disk_is_said_to_be_full_and_is_usable_again_at_once(self, server: PyFtpd, root: Path) -> None:
         """Over TLS this server never answers when its disk is full: that the file does not grow is all there is to see."""
         with small_disk(root, "2m") as disk:
-            destination = server.destination(disk, timeout=1.0)
+            destination = server.destination(disk, timeout=3.0)
             store(destination, FILE, bytes(300_000))
             with pytest.raises(DestinationFullError, match="probably full"):
                 store(destination, f"{FOLDER}/next", bytes(20_000_000))

@@ -258,7 +258,7 @@ def test_a_killed_upload_is_picked_up_and_nothing_is_sent_twice(
     wait_for_parts(fake, 3)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(10)
+    process.join(90)
     fake.requests.clear()
     with caplog.at_level(logging.INFO):
         upload(box)

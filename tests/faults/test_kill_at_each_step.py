@@ -111,7 +111,7 @@ def _assert_lock_is_free(backups: Backups) -> None:
 
 
 def _assert_nothing_runs(backups: Backups) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while running := [
         one
         for one in backups.server.get_json(data.path(backups.database, "operations"))["Results"]

@@ -28,7 +28,7 @@ from tests.support.restores import assert_equal, by_our_stream_mode, restored_st
 from tests.support.rounds import ROUNDS
 from tests.support.servers import MakeDatabase
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """A full and three incrementals restore to every one of their points, by RavenDB alone and by us, and equal the source then.
 
-One chain for each server version and encryption, taken once, restored many times. Each has a server of its own: an unlicensed
-7.1 counts the subscriptions of dropped databases for a while and would soon refuse restores that carry one.
+One chain for each server version and encryption, taken once, restored many times. Each has a server of its own but on 5.4: the
+unlicensed newer ones count the subscriptions of dropped databases for a while and would soon refuse restores that carry one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.sandbox import RavenServer, data
+from demo.sandbox import data
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.model import BackupKind, Compression
 from raven_backup_provider.jobs.backup_request import Outcome
@@ -27,11 +27,13 @@ from tests.support.restores import (
     restored_state,
 )
 from tests.support.rounds import ROUNDS
+from tests.support.servers import ServerPool
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-WAYS = [by_ravendb_alone, by_our_server_mode, by_our_stream_mode]
-WAY_NAMES = ["by RavenDB alone", "by our server mode", "by our stream mode"]
+# Ours by stream first: a minute after its start an unlicensed 6.2 chokes on imported subscriptions; tests/raven/test_imports.py
+WAYS = [by_our_stream_mode, by_ravendb_alone, by_our_server_mode]
+WAY_NAMES = ["by our stream mode", "by RavenDB alone", "by our server mode"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ CASES = [
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
-def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
+def chain(
+    request: pytest.FixtureRequest, server_pool: ServerPool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backups]:
     """A full and three incrementals; ``states[n]`` is the source's content when the n-th file was made."""
     case: Case = request.param
-    with RavenServer(case.version) as server:
+    with server_pool.lend(case.version, fresh=case.version != "5.4.207") as server:
         data.create_database(server, "shop")
         key = EncryptionKey.generate() if case.encrypted else None
         backups = Backups(server, "shop", tmp_path_factory.mktemp("chain"), key)
@@ -76,8 +80,8 @@ def test_the_chain_is_one_full_and_three_incrementals(chain: Backups) -> None:
     assert [p.manifest.kind for p in only.points] == [BackupKind.FULL] + 3 * [BackupKind.INCREMENTAL]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 def test_every_point_restores_to_the_source_of_that_moment(chain: Backups, number: int, way: Way) -> None:
     point = chain.catalog().chains[0].points[number].key
     assert_equal(chain.states[number], restored_state(chain, point, way), incrementals=number)

@@ -20,7 +20,7 @@ from tests.support.restores import restore_by_ravendb, restored_state
 from tests.support.rounds import ROUNDS, put_items
 from tests.support.servers import MakeDatabase
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers]
 
 
 class NativeChain:

@@ -25,7 +25,7 @@ from tests.support.rounds import ROUNDS
 from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import MotoServer, moto_server
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
 
 MINIMAL = ("s3:PutObject", "s3:ListBucket", "s3:GetBucketAcl", "s3:GetBucketLocation")
 

@@ -19,7 +19,7 @@ from tests.support.restores import Way, assert_equal, by_our_server_mode, by_our
 from tests.support.rounds import ROUNDS
 from tests.support.servers import MakeDatabase
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers]
 
 FromServer = Callable[[RavenServer], ClientCertificate]
 

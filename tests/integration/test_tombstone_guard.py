@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.support.deletions import KINDS, came_back, delete_each_kind, fill, ke
 from tests.support.restores import assert_restores_to, restored_state
 from tests.support.servers import ALL_VERSIONS, MakeDatabase
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 #: Set it to 1 to wait for the automatic cleanup of compare-exchange tombstones too, in the slow tests.
 WAIT_FOR_COMPARE_EXCHANGE = os.environ.get("RAVEN_TEST_WAIT_FOR_COMPARE_EXCHANGE") == "1"
@@ -115,9 +116,9 @@ def test_without_the_guard_a_cleanup_would_have_forgotten_them_so_a_full_is_take
 
 
 @pytest.fixture(scope="module")
-def after_automatic_cleanups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Backups]]:
-    """On each version: full, deletions, and more than one automatic cleanup of tombstones; of compare-exchange ones if asked."""
-    with ExitStack() as servers:
+def under_cleanup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Backups], Future[None]]]:
+    """On each version: full, deletions, and what ends when RavenDB has cleaned up by itself more than once."""
+    with ExitStack() as servers, ThreadPoolExecutor(1) as aside:
         found: dict[str, Backups] = {}
         for version in ALL_VERSIONS:
             server = servers.enter_context(RavenServer(version, settings=MINUTE))
@@ -127,13 +128,36 @@ def after_automatic_cleanups(tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 if name == "unguarded":
                     _remove_task(server, name, _guard_of(backups))
                 delete_each_kind(server, name, compare_exchange=name != "no-compare-exchange")
-        unguarded = [backups for key, backups in found.items() if key.endswith(" unguarded")]
-        _wait_until_purged(unguarded, "CountOfTombstones", 200)
-        time.sleep(75)  # and once more for all
-        if WAIT_FOR_COMPARE_EXCHANGE:
-            _wait_until_purged(unguarded, "CountOfCompareExchangeTombstones", 900)
-            time.sleep(30)  # the next round of the same cleanup, for those guarded
-        yield found
+        yield found, aside.submit(_see_cleanups, [one for key, one in found.items() if key.endswith(" unguarded")])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cleanups_run_beside_the_other_tests(request: pytest.FixtureRequest) -> None:
+    """They take minutes in which there is nothing to do."""
+    here = [item for item in request.session.items if item.path == request.path]
+    if any("after_automatic_cleanups" in getattr(item, "fixturenames", ()) for item in here):
+        request.getfixturevalue("under_cleanup")
+
+
+@pytest.fixture
+def after_automatic_cleanups(under_cleanup: tuple[dict[str, Backups], Future[None]]) -> dict[str, Backups]:
+    """The databases of each version after more than one automatic cleanup of tombstones; of compare-exchange ones if asked."""
+    found, seen = under_cleanup
+    seen.result()
+    return found
+
+
+def _see_cleanups(unguarded: list[Backups]) -> None:
+    """Wait until tombstones that nothing holds have been purged on every server, and new ones again."""
+    _wait_until_purged(unguarded, "CountOfTombstones", 300)
+    for one in unguarded:
+        assert data.get_document(one.server, one.database, "items/11"), "nothing to see the next cleanup by"
+        data.delete_document(one.server, one.database, "items/11")
+    _wait_until_purged(unguarded, "CountOfTombstones", 300)
+    time.sleep(10)  # the other databases of the server have timers of their own, a moment apart
+    if WAIT_FOR_COMPARE_EXCHANGE:
+        _wait_until_purged(unguarded, "CountOfCompareExchangeTombstones", 900)
+        time.sleep(30)  # the next round of the same cleanup, for those guarded
 
 
 def _wait_until_purged(unguarded: list[Backups], counter: str, seconds: float) -> None:
@@ -142,40 +166,6 @@ def _wait_until_purged(unguarded: list[Backups], counter: str, seconds: float) -
     while any(data.statistics(one.server, one.database)[counter] for one in unguarded):
         assert time.monotonic() < deadline, f"RavenDB's automatic cleanup of {counter} did not run"
         time.sleep(1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1_300)
-@pytest.mark.parametrize("version", ALL_VERSIONS)
-def test_deletions_survive_more_than_one_automatic_cleanup(
-    after_automatic_cleanups: dict[str, Backups], version: str
-) -> None:
-    backups = after_automatic_cleanups[f"{version} no-compare-exchange"]
-    result = backups.take()
-    assert result.manifest.kind is BackupKind.INCREMENTAL, result.reason
-    assert came_back(restored_state(backups, result.key)) == {"compare-exchange value"}  # the only one not deleted
-    assert_restores_to(backups, backups.state())
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1_300)
-@pytest.mark.parametrize("version", ALL_VERSIONS)
-def test_deleted_compare_exchange_values_do_not_come_back_after_automatic_cleanups(
-    after_automatic_cleanups: dict[str, Backups], version: str
-) -> None:
-    """Only 7.1 holds their tombstones; the others purge them after six minutes at the soonest, guard or not."""
-    backups = after_automatic_cleanups[f"{version} all-kinds"]
-    forgotten = data.statistics(backups.server, backups.database)["CountOfCompareExchangeTombstones"] == 0
-    if WAIT_FOR_COMPARE_EXCHANGE:
-        assert forgotten == (version != "7.1.5")
-    result = backups.take()
-    if forgotten:
-        assert result.manifest.kind is BackupKind.FULL
-        assert "1 compare-exchange keys were deleted since" in result.manifest.reason
-    else:
-        assert result.manifest.kind is BackupKind.INCREMENTAL, result.reason
-    assert came_back(restored_state(backups, result.key)) == set()
-    assert_restores_to(backups, backups.state())
 
 
 # --- the guard is tampered with -------------------------------------------------------------------------------------
@@ -236,7 +226,7 @@ def _run_task(server: RavenServer, database: str, task: int) -> None:
     path = data.path(database, "admin/backup/database")
     operation = server.call("POST", path, params={"taskId": task, "isFullBackup": "true"}).json()["OperationId"]
     state = data.path(database, "operations/state")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while server.get_json(state, params={"id": operation})["Status"] == "InProgress":
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -392,3 +382,40 @@ def _remember_one_more_key(backups: Backups) -> None:
     more = CompareExchangeEntry(fingerprints=tuple(sorted((*known.fingerprints, "0123456789abcdef"))))
     changed = point.manifest.model_copy(update={"compare_exchange": more})
     (backups.root / point.manifest_key).write_bytes(dump(changed))
+
+
+# --- RavenDB's own cleanups: at the end, so that they ran beside everything above -------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_300)
+@pytest.mark.parametrize("version", ALL_VERSIONS)
+def test_deletions_survive_more_than_one_automatic_cleanup(
+    after_automatic_cleanups: dict[str, Backups], version: str
+) -> None:
+    backups = after_automatic_cleanups[f"{version} no-compare-exchange"]
+    result = backups.take()
+    assert result.manifest.kind is BackupKind.INCREMENTAL, result.reason
+    assert came_back(restored_state(backups, result.key)) == {"compare-exchange value"}  # the only one not deleted
+    assert_restores_to(backups, backups.state())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_300)
+@pytest.mark.parametrize("version", ALL_VERSIONS)
+def test_deleted_compare_exchange_values_do_not_come_back_after_automatic_cleanups(
+    after_automatic_cleanups: dict[str, Backups], version: str
+) -> None:
+    """Only 7.1 holds their tombstones; the others purge them after six minutes at the soonest, guard or not."""
+    backups = after_automatic_cleanups[f"{version} all-kinds"]
+    forgotten = data.statistics(backups.server, backups.database)["CountOfCompareExchangeTombstones"] == 0
+    if WAIT_FOR_COMPARE_EXCHANGE:
+        assert forgotten == (version != "7.1.5")
+    result = backups.take()
+    if forgotten:
+        assert result.manifest.kind is BackupKind.FULL
+        assert "1 compare-exchange keys were deleted since" in result.manifest.reason
+    else:
+        assert result.manifest.kind is BackupKind.INCREMENTAL, result.reason
+    assert came_back(restored_state(backups, result.key)) == set()
+    assert_restores_to(backups, backups.state())

@@ -30,7 +30,7 @@ class _Pause:
     def __call__(self, step: Step) -> None:
         if step is self._step:
             self.reached.set()
-            assert self._go.wait(30)
+            assert self._go.wait(90)
 
     def let_go(self) -> None:
         self._go.set()
@@ -45,7 +45,7 @@ def test_the_second_run_is_told_who_holds_the_database(
     backups, pause = Backups(raven71, name, tmp_path), _Pause(step)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(backups.take, on_step=pause)
-        assert pause.reached.wait(30)
+        assert pause.reached.wait(90)
         try:
             with pytest.raises(LockedError, match=f"Another run works on .*{name}.*process {os.getpid()} on "):
                 backups.take()
@@ -65,7 +65,7 @@ def test_two_databases_at_one_destination_do_not_wait_for_each_other(
     pause = _Pause(Step.EXPORT_BEGINS)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(one.take, on_step=pause)
-        assert pause.reached.wait(30)
+        assert pause.reached.wait(90)
         try:
             assert other.take().outcome is Outcome.CREATED
         finally:

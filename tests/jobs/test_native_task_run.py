@@ -345,7 +345,7 @@ def test_a_stored_state_of_another_release_is_refused(state: dict[str, Any]) -> 
         TaskRunHandle.from_json(state)
 
 
-def eventually(condition: Any, seconds: float = 30.0) -> None:
+def eventually(condition: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

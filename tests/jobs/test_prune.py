@@ -329,13 +329,13 @@ def test_of_two_prunes_at_once_one_waits_for_another_time(root: Path) -> None:
     class Slow(Wrapped):
         def delete(self, keys: Iterable[str]) -> None:
             inside.set()
-            assert go_on.wait(30)
+            assert go_on.wait(90)
             super().delete(keys)
 
     reports: list[PruneReport] = []
     thread = threading.Thread(target=lambda: reports.append(run(Slow(FolderDestination(root)))))
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(90)
     try:
         second = run(root)
     finally:

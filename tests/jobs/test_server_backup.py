@@ -216,10 +216,10 @@ def test_a_cancelled_backup_is_killed_and_leaves_no_file(
     raven71: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
     made = Backups(raven71, database(raven71), tmp_path)
-    data.fill(raven71, made.database, 40_000)
+    data.fill(raven71, made.database, 400)
     cancel = threading.Event()
     with Transport(made.settings) as transport, pytest.raises(OperationCanceledError):
-        run(made, transport, cancel=cancel, on_progress=lambda state: cancel.set())
+        run(made, transport, request={"max_read_ops": 20}, cancel=cancel, on_progress=lambda state: cancel.set())
     assert not [name for name in made.files() if name.endswith(".json")]
 
 

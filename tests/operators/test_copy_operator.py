@@ -75,7 +75,7 @@ def killed_while(operator: RavenDBJobOperator, busy: threading.Event) -> bool:
     thread.start()
     assert busy.wait(60)
     operator.on_kill()
-    thread.join(20)
+    thread.join(60)
     return not thread.is_alive() and len(ended) == 1
 
 

@@ -303,7 +303,7 @@ def test_secrets_that_the_server_stores_are_compared_but_never_shown(
         assert secret not in str(told.value) + caplog.text
 
 
-def eventually(condition: Any, seconds: float = 30.0) -> bool:
+def eventually(condition: Any, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

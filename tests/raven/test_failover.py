@@ -36,7 +36,7 @@ def second(raven71: RavenServer) -> Iterator[Relay]:
         yield one
 
 
-def eventually(check: Callable[[], bool], seconds: float = 15.0) -> bool:
+def eventually(check: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if check():
@@ -84,9 +84,9 @@ def test_a_pinned_read_never_leaves_its_node(raven71: RavenServer, relay: Relay,
 def test_a_node_that_hangs_costs_its_timeout_and_the_next_one_answers(relay: Relay, second: Relay) -> None:
     relay.hang()
     began = time.monotonic()
-    with connect(relay.url, second.url, read_timeout=1.0) as t:
+    with connect(relay.url, second.url, read_timeout=3.0) as t:
         assert version.server_version(t).full == "7.1.5"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50, "the usual time-out is a minute"
 
 
 def test_when_nothing_answers_the_error_names_the_server_and_what_to_look_at(relay: Relay) -> None:
@@ -229,14 +229,14 @@ def test_an_export_cut_in_the_middle_is_an_error_and_ends_on_the_server(
 
 
 def test_an_export_that_stalls_ends_after_the_stall_timeout(relay: Relay, filled: str) -> None:
-    with connect(relay.url, stall_timeout=1.5) as t:
+    with connect(relay.url, stall_timeout=4.0) as t:
         node, operation = start_export(t, filled)
         relay.stall_after(50_000)
         began = time.monotonic()
         export = exports.open_export(t, node, filled, operation)
         with export as chunks, pytest.raises(ServerUnavailableError, match="silent"):
             list(chunks)
-    assert 1.0 < time.monotonic() - began < 10
+    assert 3.5 < time.monotonic() - began < 120, "the usual time-out is ten minutes"
 
 
 def test_an_export_left_early_is_canceled_on_the_server(raven71: RavenServer, filled: str) -> None:
@@ -285,13 +285,13 @@ def test_an_import_waits_for_a_server_that_does_not_read_for_a_while(
         node, operation = start_export(direct, filled)
         with exports.open_export(direct, node, filled, operation) as chunks:
             unpacked = list(decoded_chunks(io.BytesIO(b"".join(chunks)), None))
-    with connect(relay.url, connect_timeout=1.0, read_timeout=1.0, stall_timeout=30.0) as t:
+    with connect(relay.url, connect_timeout=3.0, read_timeout=3.0, stall_timeout=60.0) as t:
         node, operation = start_export(t, name)
-        relay.pause_requests(after=100_000, seconds=3.0)
+        relay.pause_requests(after=100_000, seconds=6.0)
         began = time.monotonic()
         # Padded, so that no socket buffer can take it all.
         imports.import_file(t, node, name, operation, iter([*unpacked, *[b" " * 1_000_000] * 12]), last=True)
-    assert time.monotonic() - began > 2.5
+    assert time.monotonic() - began > 5.5
     assert data.statistics(raven71, name)["CountOfDocuments"] == 8000
 
 

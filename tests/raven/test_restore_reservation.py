@@ -26,10 +26,10 @@ def _try(server: RavenServer, target: str, start: threading.Barrier, all_have_as
         start.wait()
         try:
             with reserved(transport, node, target, new_topology_id()):
-                all_have_asked.wait(30)
+                all_have_asked.wait(90)
                 return "held"
         except DatabaseBusyError:
-            all_have_asked.wait(30)
+            all_have_asked.wait(90)
             return "busy"
 
 

@@ -106,7 +106,7 @@ def test_a_restore_whose_answer_is_lost_is_unknown_and_not_sent_again(
     data.fill(raven71, name, 10)
     with connect(raven71.url) as direct:
         folder, file = back_up(direct, name, tmp_path)
-    with Relay(raven71.url) as relay, connect(relay.url, read_timeout=2.0) as t:
+    with Relay(raven71.url) as relay, connect(relay.url, read_timeout=10.0) as t:
         node = t.answering_node()
         relay.lose_answers_to("POST /admin/restore/database")
         with pytest.raises(RestoreOutcomeUnknownError, match="do not start it again"):

@@ -17,6 +17,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -246,6 +247,7 @@ class FaultProxy:
     def __init__(self, target: str, *, context: ssl.SSLContext | None = None) -> None:
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
+        self._connections = 0
         self.seen: list[Seen] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
@@ -282,6 +284,18 @@ class FaultProxy:
         """Forget what was seen so far."""
         with self._lock:
             self.seen.clear()
+
+    def wait_until_left(self) -> None:
+        """Wait until no client is connected any more and what they sent has reached the store or been dropped."""
+        quiet, deadline = 0, time.monotonic() + 60
+        while quiet < 5:
+            assert time.monotonic() < deadline, f"{self._connections} connections are still open"
+            quiet = quiet + 1 if self._connections == 0 else 0
+            time.sleep(0.05)
+
+    def count_connection(self, change: int) -> None:
+        with self._lock:
+            self._connections += change
 
     def count(self, match: Match) -> int:
         """How many matching requests there were."""
@@ -331,8 +345,10 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._upstream: http.client.HTTPConnection | None = None
+        self.server.proxy.count_connection(1)
 
     def finish(self) -> None:
+        self.server.proxy.count_connection(-1)
         if self._upstream is not None:
             self._upstream.close()
         with contextlib.suppress(OSError):

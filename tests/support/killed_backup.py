@@ -25,7 +25,7 @@ def kill_backup_at(server: RavenServer, database: str, root: Path, step: Step, r
     """Run the child; returns its exit code (-9: it died at that step)."""
     arguments = [server.url, database, str(root), str(step.value), run_token]
     return subprocess.run(
-        [sys.executable, "-m", __name__, *arguments], cwd=REPOSITORY, timeout=60, capture_output=True, check=False
+        [sys.executable, "-m", __name__, *arguments], cwd=REPOSITORY, timeout=150, capture_output=True, check=False
     ).returncode
 
 

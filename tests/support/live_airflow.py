@@ -127,7 +127,7 @@ class LiveAirflow:
         found: Mapping[str, Any] = self._call("GET", f"{self._path(run)}/taskInstances/{TASK}")
         return found
 
-    def wait_for(self, run: Run, *states: str, seconds: float = 90.0) -> Mapping[str, Any]:
+    def wait_for(self, run: Run, *states: str, seconds: float = 180.0) -> Mapping[str, Any]:
         """Wait until the task is in one of these states."""
         eventually(lambda: self.task(run)["state"] in states, seconds, lambda: self._story(run, states))
         return self.task(run)
@@ -151,7 +151,7 @@ class LiveAirflow:
         """What the button in the user interface does."""
         if self.task(run)["state"] in ("success", "failed"):
             # Cleared in the moment between the task's end and the run's, the run would end and nothing be done again.
-            eventually(lambda: self._call("GET", self._path(run))["state"] in ("success", "failed"), 30)
+            eventually(lambda: self._call("GET", self._path(run))["state"] in ("success", "failed"), 90)
         body = {"dry_run": False, "dag_run_id": run.run_id, "only_failed": False, "task_ids": [TASK]}
         self._call("POST", f"dags/{quote(run.dag_id)}/clearTaskInstances", json=body)
 

@@ -123,7 +123,7 @@ def misbehaving(work: Path) -> Iterator[Path]:
     control.write_text("{}")
     command = [sys.executable, "-m", "tests.support.network_folder", str(folder), str(point), str(control)]
     with _process(*command):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not os.path.ismount(point):
             if time.monotonic() > deadline:
                 pytest.skip("FUSE cannot be used here")
@@ -166,11 +166,11 @@ def _process(*command: str | Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(90)
 
 
 def _wait_for_port(address: str, port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         with socket.socket() as probe:
             if probe.connect_ex((address, port)) == 0:

@@ -139,7 +139,7 @@ class StagePool:
         return stage
 
 
-def wait_for_node(stage: TaskStage, name: str = NAME, seconds: float = 30.0) -> None:
+def wait_for_node(stage: TaskStage, name: str = NAME, seconds: float = 60.0) -> None:
     """Wait until the cluster has chosen who runs the task."""
     deadline = time.monotonic() + seconds
     while view_task(stage.transport, stage.database, name)[1].info.responsible_node is None:

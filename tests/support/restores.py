@@ -19,7 +19,7 @@ from raven_backup_provider.jobs.restore_plan import plan_restore
 from raven_backup_provider.raven.transport import Transport
 from tests.support.backups import Backups
 
-RESTORE_SECONDS = 60
+RESTORE_SECONDS = 120
 _numbers = itertools.count(1)
 
 Way = Callable[[Backups, str, str], None]

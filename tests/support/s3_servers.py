@@ -95,7 +95,7 @@ class S3Server:
         if process is not None:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(90)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

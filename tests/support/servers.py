@@ -1,7 +1,9 @@
-"""Fixtures for real RavenDB servers: started when a test first asks, shared by the tests of one file, stopped at its end.
+"""Fixtures for real RavenDB servers: started when a test first asks, lent from file to file while they are young.
 
-Not by the whole session: unlicensed servers enforce more of their licence after some minutes, and count subscriptions wrong once
-some dozens of databases have come and gone.
+A server costs seconds of processor time to start and to compile what it runs, which is most of what a short test costs; a warm
+one answers at once. It is not kept for the whole session: unlicensed servers enforce more of their licence after the first
+minute, 7.1 counts subscriptions of dropped databases, and 6.2 stops working on imported ones. A file that depends on any of it is
+marked `fresh_servers` and gets servers that nobody had before it.
 
 A test that kills, restarts or reconfigures a server starts its own with `RavenServer`; these are shared.
 """
@@ -10,45 +12,120 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pytest
 
 from demo.sandbox import RavenServer
-from demo.sandbox.data import create_database, delete_database, sample_data
+from demo.sandbox.data import create_database, database_names, delete_database, sample_data
 
 ALL_VERSIONS = ("7.1.5", "6.2.4", "5.4.207")
+#: Seconds after its start until which a server is lent once more.
+YOUNG = 600.0
 MakeDatabase = Callable[..., str]
 
 _numbers = itertools.count(1)
 
 
+@dataclass
+class ServerPool:
+    """The servers that the tests of this process share, one for each version and protocol."""
+
+    _kept: dict[tuple[str, bool], tuple[RavenServer, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def lend(self, version: str, *, tls: bool = False, fresh: bool = False) -> Iterator[RavenServer]:
+        """A running server without databases; ``fresh``: one that nobody had before and nobody gets after."""
+        if fresh:
+            with RavenServer(version, tls=tls) as own:
+                yield own
+            return
+        server = self._take(version, tls)
+        yield server
+        self._tidy(version, tls)
+
+    def close(self) -> None:
+        """Stop all of them."""
+        while self._kept:
+            _, (server, _) = self._kept.popitem()
+            server.stop()
+
+    def _take(self, version: str, tls: bool) -> RavenServer:
+        server, started = self._kept.get((version, tls), (None, 0.0))
+        if server is not None and server.running and time.monotonic() - started < YOUNG:
+            return server
+        if server is not None:
+            server.stop()
+        server = RavenServer(version, tls=tls).start()
+        self._kept[version, tls] = (server, time.monotonic())
+        return server
+
+    def _tidy(self, version: str, tls: bool) -> None:
+        """What a file left behind shall not be seen by the next; a server that cannot be tidied is given up."""
+        server, _ = self._kept[version, tls]
+        try:
+            for name in database_names(server):
+                delete_database(server, name)
+            clean = not database_names(server) and not _server_wide_tasks(server)
+        except Exception:
+            clean = False
+        if not clean:
+            del self._kept[version, tls]
+            server.stop()
+
+
+def _server_wide_tasks(server: RavenServer) -> list[object]:
+    """Only 5.4 lets them be made without a licence."""
+    if not server.release.version.startswith("5.4"):
+        return []
+    found: list[object] = server.get_json("/admin/configuration/server-wide/backup")["Results"]
+    return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fresh_servers: the file gets RavenDB servers of its own")
+
+
+@pytest.fixture(scope="session")
+def server_pool() -> Iterator[ServerPool]:
+    pool = ServerPool()
+    yield pool
+    pool.close()
+
+
 @pytest.fixture(scope="module")
-def raven71() -> Iterator[RavenServer]:
+def raven71(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[RavenServer]:
     """RavenDB 7.1.5 over HTTP."""
-    with RavenServer("7.1.5") as server:
+    with server_pool.lend("7.1.5", fresh=_fresh(request)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def raven62() -> Iterator[RavenServer]:
+def raven62(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[RavenServer]:
     """RavenDB 6.2.4 over HTTP."""
-    with RavenServer("6.2.4") as server:
+    with server_pool.lend("6.2.4", fresh=_fresh(request)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def raven54() -> Iterator[RavenServer]:
+def raven54(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[RavenServer]:
     """RavenDB 5.4.207 over HTTP."""
-    with RavenServer("5.4.207") as server:
+    with server_pool.lend("5.4.207", fresh=_fresh(request)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def raven71_tls() -> Iterator[RavenServer]:
+def raven71_tls(request: pytest.FixtureRequest, server_pool: ServerPool) -> Iterator[RavenServer]:
     """RavenDB 7.1.5 over HTTPS with client certificates; its `session` is the cluster admin's."""
-    with RavenServer("7.1.5", tls=True) as server:
+    with server_pool.lend("7.1.5", tls=True, fresh=_fresh(request)) as server:
         yield server
+
+
+def _fresh(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("fresh_servers") is not None
 
 
 @pytest.fixture(params=ALL_VERSIONS)

@@ -95,7 +95,7 @@ class Watching:
 
     async def settled(self) -> None:
         """Until it has made what it will of where the task stands now; where nothing can be looked at, for a while."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 view = await asyncio.to_thread(look_at_task, self.stage.transport, None, self.stage.database, NAME)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from demo.airflow_api import AirflowApi
 from demo.airflow_server import USER
@@ -71,10 +71,10 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture
-def page(stage: Stage, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    """A signed-in page. When a test fails, its picture and its text say what was to be seen."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US")
+@pytest.fixture(scope="module")
+def signed_in(stage: Stage, browser: Browser) -> Iterator[BrowserContext]:
+    """One person's browser, signed in. All tests share what it has loaded: the interface's scripts are large."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, locale="en-US", reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     found = context.new_page()
@@ -83,8 +83,17 @@ def page(stage: Stage, browser: Browser, request: pytest.FixtureRequest, tmp_pat
     found.locator("input[name=password]").fill(stage.airflow.password)
     found.locator("button[type=submit]").click()
     found.get_by_role("link", name="Dags", exact=True).first.wait_for()
+    found.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext, tmp_path: Path) -> Iterator[Page]:
+    """A page of its own. When a test fails, its picture and its text say what was to be seen."""
+    found = signed_in.new_page()
     yield found
     picture = tmp_path / "last.png"
     found.screenshot(path=picture)
     print(f"The page at the end of the test is in {picture}. Its text:\n{found.inner_text('body')}")
-    context.close()
+    found.close()

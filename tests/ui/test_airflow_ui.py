@@ -71,7 +71,8 @@ def test_a_connection_made_in_the_form_reaches_the_server_when_its_test_button_i
 def test_a_backup_started_from_the_trigger_form_succeeds_and_its_log_says_what_was_made(
     page: Page, stage: Stage, database: MakeDatabase
 ) -> None:
-    name = database(stage.server, "clicked", sample=True)
+    name = database(stage.server, "clicked")
+    data.put_document(stage.server, name, "items/1", {"n": 1})
     _start_from_the_form(page, stage, FULL, database=name)
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     _open_the_log(page, "full_backup")
