@@ -133,7 +133,8 @@ class TestS3Retention(S3Retention):
         destination = self.open(server, locking_bucket)
         plant_at(destination)
         assert prune_at(destination).results(Outcome.DELETED) == []
-        destination.put(f"{OLD.folder}/2026-03-01-01-00-00.verified.json", b"{}")
+        hold_chain(destination, "shop", OLD.folder, reason="audit", who="ada", now=datetime.now(timezone.utc))
+        release_chain(destination, "shop", OLD.folder)
         for chain in (OLD, MIDDLE):
             for file in files_of(chain):
                 end_lock(server, locking_bucket, file.key, wait=False)
