@@ -51,10 +51,13 @@ def inventory_alarm(tasks: Sequence[ServerWideTask], inventory: Inventory, now: 
     hours = min(task.alarms.inventory_max_age_hours for task in tasks)
     if inventory.read is not None and now - inventory.read <= timedelta(hours=hours):
         return None
-    told = f"were last listed at {_utc(inventory.read)}" if inventory.read else "were never listed"
+    told = (
+        f"were last listed at {_utc(inventory.read)}, more than {hours:g} hours ago: databases made since then are not backed up"
+        if inventory.read
+        else "were never listed, or the list cannot be read: no database of this server is backed up"
+    )
     return Alarm(
-        f"The databases of {tasks[0].ravendb_conn_id} {told}; more than {hours:g} hours ago: databases made since then are not "
-        "backed up. Look at the log of the task discover.",
+        f"The databases of {tasks[0].ravendb_conn_id} {told}. Look at the log of the task discover.",
         any(task.alarms.action == "fail" for task in tasks),
     )
 
