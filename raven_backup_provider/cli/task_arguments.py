@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from raven_backup_provider.cli import arguments as shared
 from raven_backup_provider.cli import clients
+from raven_backup_provider.cli.exit_codes import ExitCode
+from raven_backup_provider.cli.output import print_facts, print_json
 from raven_backup_provider.core.errors import ConfigurationError
-from raven_backup_provider.core.model import BackupType
+from raven_backup_provider.core.model import BackupKind, BackupType
 from raven_backup_provider.raven.task_definition import (
     TaskDefinition,
     TaskDestination,
@@ -23,7 +25,7 @@ from raven_backup_provider.raven.task_definition import (
 )
 
 if TYPE_CHECKING:
-    from raven_backup_provider.jobs.native_task import TaskChange
+    from raven_backup_provider.jobs.native_task_change import TaskChange
 
 #: name -> (what it does, what adds its arguments)
 Actions = Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]
@@ -42,6 +44,16 @@ def add_actions(parser: argparse.ArgumentParser, actions: Actions) -> None:
 def add_name(parser: argparse.ArgumentParser) -> None:
     """Which task."""
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the task; letter case does not matter")
+
+
+def add_kind(parser: argparse.ArgumentParser) -> None:
+    """What a run shall make."""
+    parser.add_argument(
+        "--kind",
+        choices=[str(kind) for kind in BackupKind],
+        default=str(BackupKind.FULL),
+        help="full (default) or incremental; RavenDB makes a full where an incremental has nothing to continue",
+    )
 
 
 def add_definition(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +123,16 @@ def destination_named(text: str, database: str | None) -> TaskDestination:
     return task_destination(place, database)
 
 
-def change_facts(change: TaskChange) -> dict[str, object]:
+def tell_change(arguments: argparse.Namespace, change: TaskChange) -> int:
+    """A change for scripts, or for people."""
+    if arguments.json:
+        print_json(change.to_json())
+    else:
+        print_facts(_change_facts(change))
+    return ExitCode.OK
+
+
+def _change_facts(change: TaskChange) -> dict[str, object]:
     """A change for people."""
     return {
         "outcome": change.outcome.value,

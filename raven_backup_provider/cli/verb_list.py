@@ -13,8 +13,13 @@ from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode
 from raven_backup_provider.cli.output import print_json, print_table, size_text
 from raven_backup_provider.jobs.list_points import DatabasePoints, PointRow, list_points
+from raven_backup_provider.jobs.unproven_files import UnprovenFile
 
 HELP = "list chains and restore points"
+
+_UNPROVEN = """
+Files without a manifest are RavenDB's own backups, whose names carry the server's local time, or what a killed run left. `verify`
+reads them to their end; `restore --allow-unproven` takes them; they are not copied."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         for number, one in enumerate(found):
             print("\n" * (number > 0) + f"Database {one.database} ({destination.identity}/{one.folder})")
             _print_database(one)
+        if any(one.unproven for one in found):
+            print(_UNPROVEN)
         if not found:
             print(f"There is no backup at {destination.identity}.")
     return ExitCode.FAILED if any(one.problems for one in found) else ExitCode.OK
@@ -50,10 +57,11 @@ def _print_database(one: DatabasePoints) -> None:
         )
     if not one.points:
         print("\n  No restore points.")
+    for folder, files in groupby(one.unproven, key=lambda file: file.folder):
+        _print_unproven(folder, list(files))
     for title, entries in (
         ("Held: not deleted by any prune", one.holds),
         ("Problems", one.problems),
-        ("Without a manifest, so not proven to be whole", one.unproven),
         ("Being written, or left by a killed run", one.in_progress),
         ("Left by a deletion that was interrupted, no restore points; the next prune removes them", one.leftovers),
     ):
@@ -61,6 +69,19 @@ def _print_database(one: DatabasePoints) -> None:
             print(f"\n  {title}:")
         for entry in entries:
             print(f"    - {entry}")
+
+
+def _print_unproven(folder: str, files: list[UnprovenFile]) -> None:
+    print(f"\n  Without a manifest, so not proven to be whole: {folder.rpartition('/')[2]}")
+    print_table(
+        ("TIME IN NAME", "KIND", "NODE", "SIZE", "ENCRYPTED", "FILE"),
+        [
+            (f.named or "-", f.kind, f.node or "-", size_text(f.size), "yes" if f.encrypted else "no", f.file)
+            for f in files
+        ],
+        right=("SIZE",),
+        indent="  ",
+    )
 
 
 def _row(point: PointRow) -> tuple[object, ...]:

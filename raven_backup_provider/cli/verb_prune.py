@@ -2,12 +2,15 @@
 
 Always kept: the newest complete chain, the last verified one, held ones, anything younger than the grace period, folders that
 are being written, files that are not ours. `--dry-run` prints exactly what a real run deletes. Exit code 1 if the run was
-refused because it would delete too large a share (--confirm-mass-delete).
+refused because it would delete too large a share (--confirm-mass-delete). Only of a database that was dropped, and only with
+`--dropped-after-days`, the newest chain goes too.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from raven_backup_provider.cli import arguments as shared
@@ -35,6 +38,11 @@ _POLICY = (
     ("grace_hours", "HOURS", "nothing younger is ever deleted (default: 24)"),
     ("max_delete_share", "SHARE", "refuse a run that deletes a larger share of a database's chains (default: 0.5)"),
     ("unproven_after_days", "DAYS", "also delete folders without a restore point that are that old (default: never)"),
+    (
+        "dropped_after_days",
+        "DAYS",
+        "with --dropped-since: of a database dropped so long ago delete ALL backups, the newest too (default: never)",
+    ),
 )
 
 
@@ -47,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
     group = parser.add_argument_group("run")
     group.add_argument("--dry-run", action="store_true", help="change nothing, print what a real run would delete")
+    group.add_argument(
+        "--dropped-since",
+        metavar="TIME",
+        help="since when --database is not on the server any more, with its zone: 2026-01-31T02:00:00Z",
+    )
     group.add_argument(
         "--confirm-mass-delete", action="store_true", help="carry out a plan that --max-delete-share refuses"
     )
@@ -76,6 +89,12 @@ def _policy(arguments: argparse.Namespace) -> RetentionPolicy:
     from raven_backup_provider.core.retention_policy import RetentionPolicy
 
     policy = RetentionPolicy.from_mapping({name: getattr(arguments, name) for name, _, _ in _POLICY})
+    if (policy.dropped_after_days is None) is not (arguments.dropped_since is None) or (
+        arguments.dropped_since and not arguments.database
+    ):
+        raise ConfigurationError("--dropped-after-days, --dropped-since and --database go together.")
+    if policy.dropped_after_days is not None:
+        return policy
     if not policy.has_rules and policy.unproven_after_days is None:
         raise ConfigurationError(
             "No rule is given, so nothing could be deleted. Give --minimum-age-days or a --keep-..."
@@ -94,4 +113,17 @@ def _prune(arguments: argparse.Namespace, policy: RetentionPolicy, cancellation:
         confirm_mass_delete=arguments.confirm_mass_delete,
         signing_key=clients.signing_key(arguments),
         cancellation=cancellation,
+        dropped_since=_moment(arguments.dropped_since) if arguments.dropped_since else None,
     )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
+    except ValueError:
+        found = None
+    if found is None or found.utcoffset() is None:
+        raise ConfigurationError(
+            f"--dropped-since is a time with its zone, such as 2026-01-31T02:00:00Z, not {text!r}."
+        )
+    return found

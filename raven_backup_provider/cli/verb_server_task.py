@@ -19,16 +19,16 @@ from raven_backup_provider.cli.stopping import run_stoppable
 from raven_backup_provider.cli.task_arguments import (
     add_actions,
     add_definition,
+    add_kind,
     add_name,
-    change_facts,
     definition_of,
+    tell_change,
 )
 from raven_backup_provider.core.errors import RavenBackupError
 from raven_backup_provider.core.model import BackupKind
 
 if TYPE_CHECKING:
     from raven_backup_provider.jobs.native_server_task import ServerTask
-    from raven_backup_provider.jobs.native_task import TaskChange
     from raven_backup_provider.raven.transport import Transport
 
 HELP = "RavenDB's server-wide backup tasks"
@@ -77,7 +77,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
     )
-    parser.add_argument("--kind", choices=[str(kind) for kind in BackupKind], default=str(BackupKind.FULL))
+    add_kind(parser)
 
 
 def _define(arguments: argparse.Namespace) -> int:
@@ -85,21 +85,23 @@ def _define(arguments: argparse.Namespace) -> int:
 
     definition = definition_of(arguments, database=None, excluded=tuple(arguments.exclude))
     with clients.open_transport(arguments) as transport:
-        return _tell(arguments, define_server_task(definition, transport))
+        return tell_change(arguments, define_server_task(definition, transport))
 
 
 def _toggle(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_server_task import toggle_server_task
 
     with clients.open_transport(arguments) as transport:
-        return _tell(arguments, toggle_server_task(transport, arguments.name, enabled=arguments.action == "resume"))
+        return tell_change(
+            arguments, toggle_server_task(transport, arguments.name, enabled=arguments.action == "resume")
+        )
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_server_task import delete_server_task
 
     with clients.open_transport(arguments) as transport:
-        return _tell(arguments, delete_server_task(transport, arguments.name))
+        return tell_change(arguments, delete_server_task(transport, arguments.name))
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -208,14 +210,6 @@ def _row(task: ServerTask) -> tuple[object, ...]:
         len(task.databases),
         ", ".join(task.excluded) or "-",
     )
-
-
-def _tell(arguments: argparse.Namespace, change: TaskChange) -> int:
-    if arguments.json:
-        print_json(change.to_json())
-    else:
-        print_facts(change_facts(change))
-    return ExitCode.OK
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {

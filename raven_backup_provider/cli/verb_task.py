@@ -17,14 +17,14 @@ from raven_backup_provider.cli.stopping import run_stoppable
 from raven_backup_provider.cli.task_arguments import (
     add_actions,
     add_definition,
+    add_kind,
     add_name,
-    change_facts,
     definition_of,
+    tell_change,
 )
 from raven_backup_provider.core.model import BackupKind
 
 if TYPE_CHECKING:
-    from raven_backup_provider.jobs.native_task import TaskChange
     from raven_backup_provider.jobs.native_task_result import TaskRunResult
     from raven_backup_provider.raven.periodic_tasks import TaskInfo
 
@@ -69,12 +69,7 @@ def _add_define(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_named(parser)
-    parser.add_argument(
-        "--kind",
-        choices=[str(kind) for kind in BackupKind],
-        default=str(BackupKind.FULL),
-        help="full (default) or incremental; RavenDB makes a full where an incremental has nothing to continue",
-    )
+    add_kind(parser)
     parser.add_argument(
         "--destination", metavar="PLACE", help="the folder the task writes to, as seen from here: sizes are then told"
     )
@@ -86,7 +81,7 @@ def _define(arguments: argparse.Namespace) -> int:
 
     with clients.open_transport(arguments) as transport:
         name = databases.describe(transport, arguments.database).name
-        return _tell(arguments, define_task(definition_of(arguments, database=name), transport, name))
+        return tell_change(arguments, define_task(definition_of(arguments, database=name), transport, name))
 
 
 def _run_now(arguments: argparse.Namespace) -> int:
@@ -141,22 +136,14 @@ def _toggle(arguments: argparse.Namespace) -> int:
 
     with clients.open_transport(arguments) as transport:
         enabled = arguments.action == "resume"
-        return _tell(arguments, toggle_task(transport, arguments.database, arguments.name, enabled=enabled))
+        return tell_change(arguments, toggle_task(transport, arguments.database, arguments.name, enabled=enabled))
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_task import delete_task
 
     with clients.open_transport(arguments) as transport:
-        return _tell(arguments, delete_task(transport, arguments.database, arguments.name))
-
-
-def _tell(arguments: argparse.Namespace, change: TaskChange) -> int:
-    if arguments.json:
-        print_json(change.to_json())
-    else:
-        print_facts(change_facts(change))
-    return ExitCode.OK
+        return tell_change(arguments, delete_task(transport, arguments.database, arguments.name))
 
 
 def run_facts(result: TaskRunResult) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Check backup files: size, SHA-256, hash chain, continuity, and that each decrypts, decompresses and parses to its end.
 
-Never stops at a bad file. Exit code 1 if any file is not what its manifest says or has no manifest.
+Never stops at a bad file. Exit code 1 if any file is not what its manifest says or has no manifest (--allow-unproven).
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chain", action="append", default=[], metavar="FOLDER", help="only this backup folder; may be repeated"
     )
+    group.add_argument(
+        "--allow-unproven",
+        action="store_true",
+        help="files without a manifest, such as RavenDB's own backups, are no fault where they could be read to their end",
+    )
     shared.add_retrieval(parser)
     shared.add_key(parser, "For encrypted files.", several=True)
     shared.add_signing_key(parser)
@@ -69,6 +74,7 @@ def _verify(arguments: argparse.Namespace, cancellation: Cancellation) -> Verify
             selection=selection,
             sample=sample,
             chains=arguments.chain,
+            deep=not arguments.shallow,
         )
         for source in {id(source.destination): source.destination for source, _ in found}.values():
             ask_for(arguments, source, [key for one, key in found if one.destination is source])
@@ -83,4 +89,5 @@ def _verify(arguments: argparse.Namespace, cancellation: Cancellation) -> Verify
         chains=arguments.chain,
         on_progress=None if arguments.quiet else file_progress("Reading"),
         cancel=cancellation.event,
+        allow_unproven=arguments.allow_unproven,
     )

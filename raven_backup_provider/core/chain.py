@@ -78,10 +78,15 @@ def next_backup(situation: Situation) -> Decision:
     reason = reason_for_full(situation)
     previous = situation.chain.newest if situation.chain else None
     if reason is not None or previous is None:
-        return Decision(BackupKind.FULL, reason or _NO_CHAIN)
+        return Decision(BackupKind.FULL, _with_node(reason or _NO_CHAIN, situation.node_note))
     unchanged = _unchanged(previous, situation.mark)
     because = "nothing changed since" if unchanged else "continues"
     return Decision(BackupKind.INCREMENTAL, f"{because} {previous.file.name}", previous, unchanged)
+
+
+def _with_node(reason: str, note: str | None) -> str:
+    """That another node took over is said whatever else asked for the full."""
+    return reason if note is None or note == reason else f"{reason}; {note}"
 
 
 def reason_for_full(s: Situation) -> str | None:

@@ -21,6 +21,7 @@ FILE_SUFFIX = ".databases.json"
 LAST_GOOD_SUFFIX = ".last-good"
 #: Seconds; a temporary file of that age was left by a killed writer.
 _STALE_SECONDS = 3600
+_ABSENT = "it does not exist"
 
 
 def inventory_path(folder: Path, conn_id: str) -> Path:
@@ -51,6 +52,11 @@ class InventoryFile:
         copy = _read(self.last_good)
         if isinstance(copy, Inventory):
             return copy.with_problem(f"{self.path} cannot be used: {found}. Its last good copy is used instead.")
+        if found == copy == _ABSENT:
+            return Inventory().with_problem(
+                f"{self.path} cannot be used: it does not exist, as the server's databases were never listed there. The DAG "
+                "*databases of* lists them, and so does `raven-backup discover`."
+            )
         return Inventory().with_problem(f"{self.path} cannot be used: {found}; and its last good copy: {copy}.")
 
     def earlier(self) -> Inventory:
@@ -106,7 +112,7 @@ def _read(path: Path) -> Inventory | str:
             data = file.read(inventories.MAX_SIZE + 1)
         return inventories.load(data)
     except FileNotFoundError:
-        return "it does not exist"
+        return _ABSENT
     except OSError as error:
         return f"{error.strerror or error}"
     except InventoryError as error:

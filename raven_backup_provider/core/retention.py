@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from raven_backup_provider.core.chain_facts import ZONE_AHEAD, ZONE_SLACK, ChainFacts, ChainState, DatabaseFacts
 from raven_backup_provider.core.chain_marks import MarkKind
+from raven_backup_provider.core.retention_dropped import is_due, kept_of_dropped, note_of, why_dropped
 from raven_backup_provider.core.retention_model import Decision, Item, ItemKind, RetentionPlan, Rule
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.core.retention_rules import KEEPING, complete
@@ -27,12 +28,17 @@ _DELETES = {
 }
 
 
-def plan_retention(facts: DatabaseFacts, policy: RetentionPolicy, now: datetime) -> RetentionPlan:
+def plan_retention(
+    facts: DatabaseFacts, policy: RetentionPolicy, now: datetime, dropped_since: datetime | None = None
+) -> RetentionPlan:
     """Decide about every backup folder of a database.
 
     :param now: the current time; aware.
+    :param dropped_since: since when the server does not have the database any more; None where it has, or nobody knows.
     """
     chains = sorted(facts.chains, key=lambda c: c.order)
+    if dropped_since is not None and is_due(facts, policy, dropped_since, now):
+        return _plan_dropped(facts, chains, policy, now, dropped_since)
     whole = complete(chains)
     anchor = whole[0].folder if whole else None
     blanket = _keeps_everything(chains, policy, now)
@@ -50,6 +56,20 @@ def plan_retention(facts: DatabaseFacts, policy: RetentionPolicy, now: datetime)
     )
 
 
+def _plan_dropped(
+    facts: DatabaseFacts, chains: list[ChainFacts], policy: RetentionPolicy, now: datetime, since: datetime
+) -> RetentionPlan:
+    """The policy asked for this by name, so neither the newest chain nor the share that goes holds it back."""
+    kept, why = kept_of_dropped(chains, policy, now), why_dropped(policy, since, now)
+    decisions = tuple(
+        _decision(c, True, tuple(kept[c.folder]), "; ".join(kept[c.folder].values()))
+        if c.folder in kept
+        else _decision(c, False, (Rule.DROPPED,), why)
+        for c in chains
+    )
+    return RetentionPlan(facts.folder, decisions, None, None, (note_of(decisions), *_notes(facts, decisions, None)))
+
+
 def _keeps_everything(chains: list[ChainFacts], policy: RetentionPolicy, now: datetime) -> tuple[Rule, str] | None:
     if policy.disabled:
         return Rule.DISABLED, "the policy is disabled"
@@ -61,10 +81,14 @@ def _keeps_everything(chains: list[ChainFacts], policy: RetentionPolicy, now: da
             f"the clock says {now:%Y-%m-%d %H:%M:%S} UTC, but there is a backup of {newest:%Y-%m-%d %H:%M:%S}: set the clock right"
         )
     if not complete(chains):
-        return Rule.NO_COMPLETE_CHAIN, (
-            "there is no complete chain (if manifests are signed, check the signing key that was given)"
-        )
+        return Rule.NO_COMPLETE_CHAIN, f"there is no complete chain ({_why_not_complete(chains)})"
     return None
+
+
+def _why_not_complete(chains: list[ChainFacts]) -> str:
+    if any(chain.listing.manifests for chain in chains):
+        return "if manifests are signed, check the signing key that was given"
+    return "nothing has a manifest; what only RavenDB's own tasks wrote is for the retention of those tasks"
 
 
 def _surely_reached(chain: ChainFacts) -> datetime:

@@ -35,6 +35,7 @@ class Rule(str, Enum):
     UNPROVEN_AGE = "unproven too long"
     LEFTOVER = "leftover"
     EMPTY = "empty"
+    DROPPED = "dropped database"
 
     __str__ = str.__str__
 

@@ -28,6 +28,7 @@ ALLOWED = {
     "grace_hours": "a number of hours from 0 on",
     "max_delete_share": "a number above 0 and up to 1, such as 0.5",
     "unproven_after_days": _DAYS,
+    "dropped_after_days": _DAYS,
 }
 #: What a form or a template leaves in a field that nobody filled in.
 _EMPTY = ("", "None", "null")
@@ -49,6 +50,8 @@ class RetentionPolicy(BaseModel):
     :param max_delete_share: a run that would delete a larger share of a database's chains is refused unless confirmed.
     :param unproven_after_days: delete folders without any restore point once they are that old. Left out: never; they are
         reported.
+    :param dropped_after_days: of a database that was dropped so long ago, and has no younger backup, delete everything, the
+        newest chain too (core/retention_dropped.py). Left out: its last chains stay for ever. Says nothing of other databases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -64,6 +67,7 @@ class RetentionPolicy(BaseModel):
     grace_hours: Annotated[float, Field(ge=0, le=8_760_000, allow_inf_nan=False)] = 24.0
     max_delete_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     unproven_after_days: Days | None = None
+    dropped_after_days: Days | None = None
 
     @field_validator("time_zone")
     @classmethod
@@ -96,7 +100,7 @@ class RetentionPolicy(BaseModel):
 
     @property
     def has_rules(self) -> bool:
-        """Whether it can delete chains with restore points."""
+        """Whether it can delete chains with restore points of a database that is there."""
         counted = (self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly)
         return self.minimum_age_days is not None or any(count is not None for count in counted)
 
@@ -111,7 +115,7 @@ class RetentionPolicy(BaseModel):
 
 
 _PERIODS = ("keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
-_RULES = ("minimum_age_days", "keep_last", *_PERIODS, "unproven_after_days")
+_RULES = ("minimum_age_days", "keep_last", *_PERIODS, "unproven_after_days", "dropped_after_days")
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 

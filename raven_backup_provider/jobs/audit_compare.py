@@ -98,7 +98,9 @@ def is_kept(holder: Holder | None, chain: MergedChain, chains: Sequence[MergedCh
         return False
     if request.since is not None:
         return chain.started >= request.since
-    kept = [c for c in chains if holder is not None and holder.files(c.name) and not holder.is_deleting(c.name)]
+    # RavenDB's own folders, which nobody copies, say nothing of what is kept of ours.
+    ours = [c for c in chains if c.points or c.problems]
+    kept = [c for c in ours if holder is not None and holder.files(c.name) and not holder.is_deleting(c.name)]
     oldest = min((c.started for c in kept), default=None)
     return oldest is None or chain.started >= oldest
 
@@ -120,7 +122,10 @@ def _other_cell(found: FoundFile, points: set[str]) -> Cell:
     if found.problem is not None:
         return Cell(State.DAMAGED, f"{found.problem} No destination has it whole.")
     if found.manifest is None:
-        return Cell(State.UNPROVEN, "It has no manifest anywhere, so nothing proves what it should be.")
+        return Cell(
+            State.UNPROVEN,
+            "It has no manifest anywhere, as RavenDB's own backups have none, so nothing proves what it should be.",
+        )
     previous = found.manifest.previous
     if previous is not None and previous.name not in points:
         return Cell(State.DAMAGED, f"It continues {previous.name}, which is whole at no destination.")

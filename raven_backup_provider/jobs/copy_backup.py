@@ -85,7 +85,9 @@ def copy_backup(
     begun = run.monotonic()
     run.on_step(CopyStep.READ_SOURCES)
     holders, unread = read_sources(request, sources, target)
-    chosen = choose_from(request, holders)
+    chosen, left_out = choose_from(request, holders)
+    for warning in left_out:
+        log.warning("%s", warning)
     points = [point for one in chosen for point in one.points]
     if not points:
         raise BrokenChainError(_incomplete(target, [BrokenChainError(p) for one in chosen for p in one.problems]))
@@ -100,7 +102,7 @@ def copy_backup(
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
-    result = CopyResult(name, target.identity, copied, newest, seconds, unread, tuple(copying.warnings))
+    result = CopyResult(name, target.identity, copied, newest, seconds, unread, (*copying.warnings, *left_out))
     log.info("%s", result.summary())
     return result
 

@@ -16,7 +16,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.names import database_folder, manifest_name
 from raven_backup_provider.jobs.copy_model import CopyRequest
-from raven_backup_provider.jobs.copy_selection import Chosen, Which, choose, folders_to_read
+from raven_backup_provider.jobs.copy_selection import Chosen, Which, choose, folders_to_read, left_out
 from raven_backup_provider.jobs.locate import Source, locate
 from raven_backup_provider.jobs.merged_chains import Holder, merge
 
@@ -62,10 +62,12 @@ def _raise_all(failures: Sequence[RavenBackupError]) -> NoReturn:
     raise RestorePointNotFoundError(f"No source has anything to copy. {told}")
 
 
-def choose_from(request: CopyRequest, holders: Sequence[Holder]) -> list[Chosen]:
+def choose_from(request: CopyRequest, holders: Sequence[Holder]) -> tuple[list[Chosen], tuple[str, ...]]:
+    """What to copy, and what of a selection of everything cannot be."""
     selection, place = request.selection, ", ".join(holder.identity for holder in holders)
+    chains = merge(holders)
     try:
-        return choose(merge(holders), selection, place)
+        return choose(chains, selection, place), left_out(chains) if selection.which is Which.ALL else ()
     except RestorePointNotFoundError:
         # A listing may lag behind: a point that was made a moment ago is not "not there".
         if selection.which is Which.NAMED and selection.chain and selection.file:

@@ -91,7 +91,13 @@ def folders_to_read(source: Source, selection: CopySelection) -> Collection[str]
         return None
     if selection.chain is not None:
         return [selection.chain]
-    names = {name: list(folder.files) for name, folder in Holder.listed(source).folders.items()}
+    # Only what has a manifest is copied; RavenDB's own folders, which may be newer, say nothing of what is.
+    listed = Holder.listed(source).folders
+    names = {
+        name: [file for file, found in folder.files.items() if found.manifest_file is not None]
+        for name, folder in listed.items()
+    }
+    names = {name: files for name, files in names.items() if files} or {n: list(f.files) for n, f in listed.items()}
     if selection.file is not None:
         return [folder for folder, files in names.items() if selection.file in files]
     by_file = selection.which is Which.NEWEST
@@ -116,14 +122,19 @@ def choose(chains: Sequence[MergedChain], selection: CopySelection, place: str) 
     :param place: names the sources in messages.
     :raises RestorePointNotFoundError: there is nothing to copy.
     """
-    if not any(chain.points or chain.problems for chain in chains):
-        raise RestorePointNotFoundError(f"There is no restore point to copy at {place}.")
+    copied = [chain for chain in chains if chain.points or chain.problems]
+    if not copied:
+        raise RestorePointNotFoundError(f"There is no restore point to copy at {place}.{_unproven(chains)}")
     if selection.which is Which.NAMED:
         found = [c for c in chains if selection.chain in (None, c.name) and _has(c, selection.file)]
         if not found:
-            raise RestorePointNotFoundError(f"There is no {selection} to copy at {place}. {_listing(chains)}")
+            raise RestorePointNotFoundError(
+                f"There is no {selection} to copy at {place}. {_listing(copied)}{_unproven(chains)}"
+            )
+        if not any(c in copied for c in found):
+            raise RestorePointNotFoundError(f"There is nothing to copy in {selection} at {place}.{_unproven(found)}")
         return [_up_to(chain, selection.file) for chain in found]
-    return [Chosen(c, c.points, c.problems) for c in _of_which(chains, selection.which)]
+    return [Chosen(c, c.points, c.problems) for c in _of_which(copied, selection.which)]
 
 
 def _of_which(chains: Sequence[MergedChain], which: Which) -> Sequence[MergedChain]:
@@ -146,6 +157,23 @@ def _up_to(chain: MergedChain, file: str | None) -> Chosen:
     names = [point.name for point in chain.points]
     # What is wrong behind the point does not concern it.
     return Chosen(chain, chain.points[: names.index(file) + 1], ())
+
+
+def left_out(chains: Sequence[MergedChain]) -> tuple[str, ...]:
+    """What is there and is not copied, in a sentence."""
+    told = _unproven(chains).strip()
+    return (told,) if told else ()
+
+
+def _unproven(chains: Sequence[MergedChain]) -> str:
+    names = [f"{chain.name}/{name}" for chain in chains for name in chain.unproven]
+    if not names:
+        return ""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (
+        f" Without a manifest, as RavenDB's own backups are: {', '.join(names[:_LISTED])}{more}. Nothing could prove a copy of "
+        "these, so they are not copied: have RavenDB's task write to the other place too, or copy with the store's own tools."
+    )
 
 
 def _listing(chains: Sequence[MergedChain]) -> str:

@@ -21,7 +21,7 @@ from raven_backup_provider.core.errors import (
     RavenBackupError,
 )
 from raven_backup_provider.core.model import StoredFile
-from raven_backup_provider.core.retention_model import Decision, Item, ItemKind
+from raven_backup_provider.core.retention_model import Decision, Item, ItemKind, Rule
 from raven_backup_provider.jobs.prune_report import FolderResult, Outcome
 from raven_backup_provider.jobs.retention_facts import read_folder
 
@@ -59,7 +59,9 @@ def delete_folder(
     marked = chain.state is not ChainState.EMPTY and _put_mark(destination, mark, decision, now)
     gone = False
     try:
-        why = _changed(chain.listing, read_folder(destination, chain.folder)) or _anchor_missing(destination, anchor)
+        why = _changed(chain.listing, read_folder(destination, chain.folder))
+        if why is None and Rule.DROPPED not in decision.rules:  # of a dropped database nothing need be left
+            why = _anchor_missing(destination, anchor)
         if why is not None:
             _take_back(destination, mark, chain, marked)
             return FolderResult(decision, Outcome.SKIPPED, why)

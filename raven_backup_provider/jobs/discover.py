@@ -15,6 +15,8 @@ from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import RavenBackupError
 from raven_backup_provider.core.inventory import Inventory, InventoryStore
 from raven_backup_provider.core.inventory_changes import Changes, next_inventory
+from raven_backup_provider.core.manifest_pack import pack_key
+from raven_backup_provider.core.pruned_chains import pruned_key
 from raven_backup_provider.raven.database_listing import list_databases
 from raven_backup_provider.raven.transport import Transport
 
@@ -87,12 +89,17 @@ def _has_backups(name: str, destinations: Sequence[OpenDestination]) -> bool | N
         try:
             destination = opened()
             folder = find_database_folder(destination, name)
-            if folder is not None and next(iter(destination.list_files(folder)), None) is not None:
+            if folder is not None and any(not _is_note(f.key, folder) for f in destination.list_files(folder)):
                 return True
         except RavenBackupError as error:
             log.warning("Whether backups of the dropped database %s are left could not be looked up: %s", name, error)
             unknown = True
     return None if unknown else False
+
+
+def _is_note(key: str, folder: str) -> bool:
+    """What this package keeps beside the backup folders, and leaves behind when the last of them has gone."""
+    return key in (pruned_key(folder), pack_key(folder)) or key.rpartition("/")[2].startswith(".raven-backup.")
 
 
 def _report(inventory: Inventory, changes: Changes, where: str) -> None:

@@ -124,7 +124,8 @@ class _Healing:
             )
             if fresh.state is not State.PRESENT or not by_reading:
                 row.cells[self.identity] = fresh
-        return bool(holder.folders) or self.request.since is not None
+        ours = {chain.name for chain in self.one.chains if chain.points or chain.problems}
+        return not ours.isdisjoint(holder.folders) or self.request.since is not None
 
     def heal_all(self) -> None:
         """Chain by chain, the oldest first."""

@@ -12,6 +12,7 @@ from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
 from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.read_marks import holds_of
+from raven_backup_provider.jobs.unproven_files import UnprovenFile, describe, in_restore_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class DatabasePoints:
     """The restore points of one database, oldest first.
 
     :param folder: key of the database's folder.
-    :param database: its name as the manifests spell it; the folder's name where there is no manifest.
+    :param database: its name as the manifests spell it; as the newest backup folder does where there is no manifest.
     :param problems: what is wrong with chains, one sentence each.
-    :param unproven: keys of backup files without a usable manifest.
+    :param unproven: backup files without a usable manifest, with what their names say: RavenDB's own, or a killed run's.
     :param in_progress: keys of files still being written (or left by a killed writer).
     :param holds: backup folder and hold, in words.
     :param leftovers: keys of backup files of a deletion that was interrupted; no restore points.
@@ -60,7 +61,7 @@ class DatabasePoints:
     database: str
     points: tuple[PointRow, ...]
     problems: tuple[str, ...]
-    unproven: tuple[str, ...]
+    unproven: tuple[UnprovenFile, ...]
     in_progress: tuple[str, ...]
     holds: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
@@ -72,7 +73,8 @@ class DatabasePoints:
             "folder": self.folder,
             "points": [point.to_json() for point in self.points],
             "problems": list(self.problems),
-            "unproven": list(self.unproven),
+            "unproven": [one.key for one in self.unproven],
+            "unproven_files": [one.to_json() for one in self.unproven],
             "in_progress": list(self.in_progress),
             "holds": list(self.holds),
             "leftovers": list(self.leftovers),
@@ -104,7 +106,9 @@ def sources(destination: Destination, database: str | None) -> list[Source]:
 
 def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
     points = catalog.points()
-    name = points[-1].manifest.database.name if points else source.database or catalog.folder
+    unproven = tuple(describe(stored) for chain in catalog.chains for stored in in_restore_order(chain))
+    named = unproven[-1].database if unproven else None
+    name = points[-1].manifest.database.name if points else source.database or named or catalog.folder
     return DatabasePoints(
         folder=catalog.folder,
         database=name,
@@ -116,7 +120,7 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
                 for one in catalog.strangers
             ),
         ),
-        unproven=tuple(stored.key for chain in catalog.chains for stored in chain.unproven),
+        unproven=unproven,
         in_progress=_in_progress(catalog, source),
         holds=tuple(
             f"{file_part(listing.folder)}: {hold.words}"

@@ -198,12 +198,14 @@ class MergedChain:
     :param points: as far as it is whole over all destinations, in restore order.
     :param problems: what is wrong with it at every destination.
     :param started: start of its full (UTC); the time in the folder's name where no full is proven.
+    :param unproven: names of backup files that have a manifest nowhere.
     """
 
     name: str
     points: tuple[MergedPoint, ...]
     problems: tuple[str, ...]
     started: datetime
+    unproven: tuple[str, ...] = ()
 
     @property
     def newest(self) -> datetime:
@@ -228,17 +230,21 @@ def merge(holders: Sequence[Holder]) -> tuple[MergedChain, ...]:
 def _merge(chain: str, holders: Sequence[Holder]) -> MergedChain:
     proven: dict[str, tuple[int, MergedPoint]] = {}
     problems: dict[str, str] = {}
+    bare: set[str] = set()
     for rank, holder in enumerate(holders):
         for name, found in holder.files(chain).items():
             if found.problem is not None:
                 problems.setdefault(name, f"{found.problem} ({holder.identity})")
             elif (point := _point(chain, found)) is not None:
                 proven.setdefault(name, (rank, point))
+            else:
+                bare.add(name)
     points = _walk(list(proven.values()))
     kept = {point.name for point in points}
     told = [problem for name, problem in problems.items() if name not in proven]
     told += _left_over([point for _, point in proven.values() if point.name not in kept], points)
-    return MergedChain(chain, tuple(points), tuple(told), _started(chain, points))
+    unproven = tuple(sorted(bare - set(proven) - set(problems), key=restore_order_key))
+    return MergedChain(chain, tuple(points), tuple(told), _started(chain, points), unproven)
 
 
 def _point(chain: str, found: FoundFile) -> MergedPoint | None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raven_backup_provider.core.errors import BackupTaskNotFoundError, ConfigurationError, RavenBackupError, ServerError
-from raven_backup_provider.jobs.native_task import TaskChange, TaskOutcome, require_stored
+from raven_backup_provider.core.errors import BackupTaskNotFoundError, ConfigurationError, RavenBackupError
+from raven_backup_provider.jobs.native_task_change import ChangedTask, Configuration, TaskChange, TaskOutcome
 from raven_backup_provider.jobs.native_task_checks import (
     TaskPlace,
     check_definition,
@@ -20,12 +20,7 @@ from raven_backup_provider.jobs.native_task_checks import (
     require_licence,
 )
 from raven_backup_provider.raven import databases, server_wide_tasks
-from raven_backup_provider.raven.task_definition import (
-    DestinationKind,
-    TaskDefinition,
-    changed_fields,
-    wanted_configuration,
-)
+from raven_backup_provider.raven.task_definition import DestinationKind, TaskDefinition
 from raven_backup_provider.raven.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -74,24 +69,20 @@ def define_server_task(definition: TaskDefinition, t: Transport) -> TaskChange:
     names = databases.list_names(t)
     definition, warnings = _with_known_names(definition, names)
     current = server_wide_tasks.find_configuration(t, definition.name)
-    wanted = wanted_configuration(definition, current)
-    changed = changed_fields(current or {}, wanted)
-    places = tuple(one.place for one in definition.destinations)
-    if current is not None and not changed:
-        log.info("Server-wide backup task '%s' is as defined.", wanted["Name"])
-        return _change(TaskOutcome.UNCHANGED, current, (), places, warnings)
-    subject = f"Server-wide backup task '{definition.name}'"
-    place = _some_place(t, names, definition.excluded_databases or ())
-    if place is None:
-        warnings += ("no database is there to ask whether the server can write to the destinations.",)
-        require_licence(t, wanted, subject, server_wide=True)
-    else:
-        check_definition(t, place.node, place.name, definition, wanted, subject)
-    stored_name = server_wide_tasks.put_configuration(t, wanted)
-    stored = require_stored(server_wide_tasks.find_configuration(t, stored_name), wanted, definition.name)
-    outcome = TaskOutcome.CREATED if current is None else TaskOutcome.UPDATED
-    log.info("Server-wide backup task '%s' is %s.", stored["Name"], outcome)
-    return _change(outcome, stored, changed if current is not None else (), places, warnings)
+    task = ChangedTask(t, f"Server-wide backup task '{server_wide_tasks.short_name(definition.name)}'", None)
+
+    def check(wanted: Configuration) -> tuple[str, ...]:
+        place = _some_place(t, names, definition.excluded_databases or ())
+        if place is not None:
+            check_definition(t, place.node, place.name, definition, wanted, task.title)
+            return ()
+        require_licence(t, wanted, task.title, server_wide=True)
+        return ("no database is there to ask whether the server can write to the destinations.",)
+
+    def put(wanted: dict[str, Any]) -> Configuration | None:
+        return server_wide_tasks.find_configuration(t, server_wide_tasks.put_configuration(t, wanted))
+
+    return task.bring_to(definition, current, check, put, warnings)
 
 
 def toggle_server_task(t: Transport, name: str, *, enabled: bool) -> TaskChange:
@@ -100,18 +91,12 @@ def toggle_server_task(t: Transport, name: str, *, enabled: bool) -> TaskChange:
     :raises BackupTaskNotFoundError: there is none of that name.
     :raises LicenceError: resuming needs a licence the server lacks; nothing was changed.
     """
-    current = _require(t, name)
-    if bool(current.get("Disabled")) is not enabled:
-        return _change(TaskOutcome.UNCHANGED, current)
-    subject = f"Server-wide backup task '{current['Name']}'"
-    if enabled:
-        require_licence(t, {**current, "Disabled": False}, subject, server_wide=True)
-    server_wide_tasks.set_enabled(t, str(current["Name"]), enabled)
-    after = _require(t, name)
-    if bool(after.get("Disabled")) is enabled:
-        raise ServerError(f"{subject} could not be {'enabled' if enabled else 'disabled'}; the server says it was.")
-    log.info("%s is %s.", subject, "enabled" if enabled else "disabled")
-    return _change(TaskOutcome.UPDATED, after, ("Disabled",))
+    task = ChangedTask(t, f"Server-wide backup task '{server_wide_tasks.short_name(name)}'", None)
+    return task.switch(
+        enabled,
+        lambda: _require(t, name),
+        lambda current: server_wide_tasks.set_enabled(t, str(current["Name"]), enabled),
+    )
 
 
 def delete_server_task(t: Transport, name: str) -> TaskChange:
@@ -192,22 +177,3 @@ def _described(configuration: Mapping[str, Any], names: list[str]) -> ServerTask
 def _kinds(configuration: Mapping[str, Any]) -> list[str]:
     used = [kind for kind in DestinationKind if (found := configuration.get(kind.value)) and not found.get("Disabled")]
     return [kind.value.removesuffix("Settings") for kind in used]
-
-
-def _change(
-    outcome: TaskOutcome,
-    configuration: Mapping[str, Any],
-    changed: tuple[str, ...] = (),
-    places: tuple[str, ...] = (),
-    warnings: tuple[str, ...] = (),
-) -> TaskChange:
-    return TaskChange(
-        outcome,
-        str(configuration["Name"]),
-        int(configuration.get("TaskId") or 0),
-        not configuration.get("Disabled"),
-        None,
-        changed,
-        places,
-        warnings,
-    )

@@ -52,6 +52,7 @@ class _Run:
     signing_key: bytes | None
     cancellation: Cancellation
     clock: Callable[[], datetime]
+    dropped_since: datetime | None
 
 
 def prune(
@@ -64,6 +65,7 @@ def prune(
     signing_key: bytes | None = None,
     cancellation: Cancellation | None = None,
     clock: Callable[[], datetime] = _utc_now,
+    dropped_since: datetime | None = None,
 ) -> PruneReport:
     """Delete what the policy lets go of one database, or of every database at the destination.
 
@@ -71,9 +73,14 @@ def prune(
 
     :param dry_run: change nothing and hold no lock.
     :param confirm_mass_delete: carry out a plan that ``max_delete_share`` refuses.
+    :param dropped_since: since when the server does not have this one database any more; only with that does the policy's
+        ``dropped_after_days`` count.
     :raises RestorePointNotFoundError: a database was named and has no folder there.
     """
-    run = _Run(policy, dry_run, confirm_mass_delete, signing_key, cancellation or Cancellation(), clock)
+    if dropped_since is not None and database is None:
+        raise ConfigurationError("Say which database was dropped.")
+    stop = cancellation or Cancellation()
+    run = _Run(policy, dry_run, confirm_mass_delete, signing_key, stop, clock, dropped_since)
     done = tuple(_prune_database(source, run) for source in sources(destination, database))
     return PruneReport(destination.identity, policy.words(), dry_run, done)
 
@@ -88,7 +95,7 @@ def _prune_database(source: Source, run: _Run) -> DatabasePrune:
         with _lock(source, run):
             now = run.clock()
             facts, reader = read_facts(source, run.signing_key)
-            plan = plan_retention(facts, run.policy, now)
+            plan = plan_retention(facts, run.policy, now, run.dropped_since)
             if plan.refusal is not None and not run.confirm_mass_delete and not run.dry_run:
                 results += [_refused(decision) for decision in plan.decisions]
                 raise MassDeletionError(plan.refusal)

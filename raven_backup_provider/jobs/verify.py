@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from enum import Enum
 
 from raven_backup_provider.core.catalog import Catalog, Chain, RestorePoint
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.encryption import EncryptionKey
-from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
+from raven_backup_provider.core.errors import RestorePointNotFoundError
+from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
@@ -23,54 +21,26 @@ from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.reading_watch import OnRead, ReadingWatch
 from raven_backup_provider.jobs.record_verification import record_verification
+from raven_backup_provider.jobs.unproven_files import (
+    NOT_PROVEN,
+    found_in,
+    in_restore_order,
+    missing_full,
+    read_unproven,
+)
 from raven_backup_provider.jobs.verify_report import FileVerdict, Verdict, VerifyReport
+from raven_backup_provider.jobs.verify_selection import (
+    Sample,
+    Selection,
+    chosen_chains,
+    files_to_read,
+    is_read,
+    is_read_unproven,
+)
 
-__all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "verify"]
+__all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "files_to_read", "verify"]
 
 log = logging.getLogger(__name__)
-
-
-class Selection(str, Enum):
-    """Which files of each database are read.
-
-    NEWEST: the newest chain. NEWEST_POINT: its newest file only, which is what a backup that has just been taken needs.
-    SIZES: none of it. Size, manifest and place in the chain are checked of every file of the chosen chains.
-    """
-
-    ALL = "all"
-    NEWEST = "newest"
-    NEWEST_POINT = "newest-point"
-    SIZES = "sizes"
-
-    __str__ = str.__str__
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The ``n``-th of ``of`` equal parts of all files, for full reads spread over several runs.
-
-    A file belongs to the same part for ever, so runs with 1/7 to 7/7 read everything once.
-    """
-
-    n: int
-    of: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.n <= self.of:
-            raise ConfigurationError(f"A sample is n of t with 1 <= n <= t, not {self.n}/{self.of}.")
-
-    @classmethod
-    def parse(cls, text: str) -> Sample:
-        """From ``"2/7"``."""
-        match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text, re.ASCII)
-        if match is None:
-            raise ConfigurationError(f"A sample is written n/t, as 2/7, not {text!r}.")
-        return cls(int(match[1]), int(match[2]))
-
-    def holds(self, point: RestorePoint) -> bool:
-        """Whether the file belongs to this part."""
-        number = int.from_bytes(hashlib.sha256(point.manifest.file.sha256.encode()).digest()[:8], "big")
-        return number % self.of == self.n - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +54,10 @@ class _How:
     selection: Selection
 
     def reads(self, point: RestorePoint, chain: Chain) -> bool:
-        return _is_read(point, chain, self.selection, self.sample)
+        return is_read(point, chain, self.selection, self.sample)
+
+    def reads_unproven(self, stored: StoredFile, chain: Chain) -> bool:
+        return self.deep and is_read_unproven(stored, chain, self.selection, self.sample)
 
 
 def verify(
@@ -101,6 +74,7 @@ def verify(
     cancel: threading.Event | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     record: bool = True,
+    allow_unproven: bool = False,
 ) -> VerifyReport:
     """Verify the backups of one database, or of every database at the destination.
 
@@ -110,6 +84,7 @@ def verify(
     :param chains: only these backup folders (their names).
     :param on_progress: called with (key, bytes read, size).
     :param record: leave a mark beside each chain that was read whole (jobs/record_verification.py).
+    :param allow_unproven: a file without a manifest (RavenDB's own backups have none) is no fault unless a reading finds one.
     :raises RestorePointNotFoundError: no such database or chain there, or nothing at all: nothing was verified.
     """
     begun = monotonic()
@@ -120,10 +95,10 @@ def verify(
     named: set[str] = set()
     for source in sources(destination, database):
         catalog = source.read(signing_key, packed=False)  # what is verified is what lies there
-        chosen = _chosen(catalog, selection, chains)
+        chosen = chosen_chains(catalog, selection, chains)
         named |= {c.folder.rpartition("/")[2] for c in chosen}
         for chain in chosen:
-            problems += chain.problems
+            problems += [*chain.problems, *filter(None, (missing_full(chain),))]
             verdicts = _verify_chain(source, chain, how)
             found += verdicts
             if record and not isinstance(source.destination, BackupFolderView):
@@ -132,59 +107,40 @@ def verify(
         found += _in_progress(source, catalog, chosen, narrowed=bool(chains) or selection is not Selection.ALL)
     _require_something(destination, database, found, problems, chains, named)
     read = sum(f.size for f in found if f.read != "size")
-    report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, round(monotonic() - begun, 3))
+    seconds = round(monotonic() - begun, 3)
+    # Those that another part of the sample will read are allowed as well; where nothing is parsed at all, nothing is.
+    allowed = (Verdict.READABLE, Verdict.MANIFEST_MISSING) if allow_unproven and deep else ()
+    report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, seconds, allowed)
     log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.summary())
     return report
-
-
-def files_to_read(
-    destination: Destination,
-    database: str | None = None,
-    *,
-    signing_key: bytes | None = None,
-    selection: Selection | str = Selection.ALL,
-    sample: Sample | None = None,
-    chains: Sequence[str] = (),
-) -> list[tuple[Source, str]]:
-    """The files that :func:`verify` would read with these arguments; none of them is read."""
-    selection = Selection(selection)
-    return [
-        (source, point.key)
-        for source in sources(destination, database)
-        for chain in _chosen(source.read(signing_key), selection, chains)
-        for point in chain.points
-        if _is_read(point, chain, selection, sample)
-    ]
-
-
-def _is_read(point: RestorePoint, chain: Chain, selection: Selection, sample: Sample | None) -> bool:
-    """Whether the file's content is read, or only its size and manifest looked at."""
-    if selection is Selection.SIZES or (selection is Selection.NEWEST_POINT and point is not chain.points[-1]):
-        return False
-    return sample is None or sample.holds(point)
-
-
-def _chosen(catalog: Catalog, selection: Selection, chains: Sequence[str]) -> list[Chain]:
-    chosen = list(catalog.chains)
-    if chains:
-        wanted = {name.rstrip("/").rpartition("/")[2] for name in chains}
-        chosen = [c for c in chosen if c.folder.rpartition("/")[2] in wanted]
-    return chosen if selection is Selection.ALL else chosen[-1:]
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
     verdicts = [_verify_point(source, point, how, read=how.reads(point, chain)) for point in chain.points]
     verdicts += [
-        FileVerdict(
-            stored.key,
-            Verdict.MANIFEST_MISSING,
-            ("it has no usable manifest, so nothing proves what it should be.",),
-            stored.size,
-            "size",
-        )
-        for stored in chain.unproven
+        _verify_unproven(source, stored, how, read=how.reads_unproven(stored, chain))
+        for stored in in_restore_order(chain)
     ]
     return verdicts
+
+
+def _verify_unproven(source: Source, stored: StoredFile, how: _How, *, read: bool) -> FileVerdict:
+    """A file without a manifest is never valid; what a reading can show is shown."""
+    if not read:
+        told = f"it was not read, and {NOT_PROVEN}."
+        return FileVerdict(stored.key, Verdict.MANIFEST_MISSING, (told,), stored.size, "size")
+    begun = how.monotonic()
+    watch = ReadingWatch(stored.key, stored.size, how.on_progress, how.cancel)
+    report = read_unproven(stored, source.destination, list(how.keys.values()), watch.passed)
+    seconds = round(how.monotonic() - begun, 3)
+    if not report.findings:
+        told = f"{found_in(report)}, but {NOT_PROVEN}."
+        return FileVerdict(stored.key, Verdict.READABLE, (told,), stored.size, "deep", seconds)
+    problems = tuple(f"{finding.problem}: {finding.detail}" for finding in report.findings)
+    verdict = _verdict(report.findings)
+    return FileVerdict(
+        stored.key, verdict, problems, stored.size, "size" if verdict is Verdict.ARCHIVED else "deep", seconds
+    )
 
 
 def _verify_point(source: Source, point: RestorePoint, how: _How, *, read: bool) -> FileVerdict:

@@ -19,6 +19,8 @@ class Verdict(str, Enum):
     VALID = "valid"
     INVALID = "invalid"
     MANIFEST_MISSING = "manifest missing"
+    #: It has no manifest either, but decrypts, decompresses and parses to its end: RavenDB's own backups at their best.
+    READABLE = "readable, not proven"
     IN_PROGRESS = "in progress"
     #: It lies in an archive and was not read: not proven, but nothing is wrong with it either.
     ARCHIVED = "archived"
@@ -56,6 +58,7 @@ class VerifyReport:
     :param files: one verdict per file, in restore order.
     :param problems: of chains and folders, such as a missing file.
     :param bytes_read: bytes read from the destination.
+    :param allowed: what is good enough, beside valid files and those being written.
     """
 
     destination: str
@@ -63,11 +66,21 @@ class VerifyReport:
     problems: tuple[str, ...]
     bytes_read: int
     seconds: float
+    allowed: tuple[Verdict, ...] = ()
 
     @property
     def ok(self) -> bool:
         """True when every file is valid or still being written, and every chain is whole."""
-        return not self.problems and all(f.verdict in (Verdict.VALID, Verdict.IN_PROGRESS) for f in self.files)
+        return not self.problems and not self.bad
+
+    @property
+    def bad(self) -> list[FileVerdict]:
+        """The files that are not as they should be."""
+        return [f for f in self.files if f.verdict not in self._fine]
+
+    @property
+    def _fine(self) -> tuple[Verdict, ...]:
+        return (Verdict.VALID, Verdict.IN_PROGRESS, *self.allowed)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -76,13 +89,14 @@ class VerifyReport:
 
     def all_problems(self) -> list[str]:
         """Every problem, those of files with their key in front."""
-        return [*self.problems, *(f"{f.key}: {problem}" for f in self.files for problem in f.problems)]
+        return [*self.problems, *(f"{f.key}: {problem}" for f in self.bad for problem in f.problems)]
 
     def summary(self) -> str:
         """A few lines for a log or a terminal."""
         counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.counts.items())) or "no files"
         lines = [f"{self.destination}: {counted}; {self.bytes_read:,} bytes read in {self.seconds:.1f} s."]
-        return "\n".join(lines + [f"  {problem}" for problem in self.all_problems()])
+        allowed = [f"{f.key}: {told}" for f in self.files if f.verdict in self._fine for told in f.problems]
+        return "\n".join(lines + [f"  {one}" for one in self.all_problems() + allowed])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -105,8 +119,7 @@ class VerifyReport:
         found = self.all_problems()
         more = f"\n  ... and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         listed = "".join(f"\n  {one}" for one in found[:_LISTED]) + more
-        fine = (Verdict.VALID, Verdict.IN_PROGRESS, Verdict.ARCHIVED)
-        if not self.problems and all(f.verdict in fine for f in self.files):
+        if not self.problems and all(f.verdict is Verdict.ARCHIVED for f in self.bad):
             raise ArchivedFileError(
                 f"The verification of {self.destination} could not read files in an archive:{listed}"
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raven_backup_provider.operators.arguments import given, switch
 from raven_backup_provider.operators.base import RavenDBOperator
+from raven_backup_provider.operators.native_task_definition import RavenDBTaskDefinition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,7 +29,7 @@ class RavenDBServerOperator(RavenDBOperator):
         super().__init__(database=None, **kwargs)
 
 
-class RavenDBDefineServerWideBackupTaskOperator(RavenDBServerOperator):
+class RavenDBDefineServerWideBackupTaskOperator(RavenDBTaskDefinition):
     """Create a server-wide backup task, bring it to this definition, or leave it because it is that already.
 
     RavenDB then gives every database, except the excluded ones, a task ``Server Wide Backup, <task_name>`` that writes below
@@ -57,50 +58,13 @@ class RavenDBDefineServerWideBackupTaskOperator(RavenDBServerOperator):
 
     template_fields: Sequence[str] = (
         "ravendb_conn_id",
-        "task_name",
-        "destinations",
+        *RavenDBTaskDefinition.definition_fields,
         "excluded_databases",
-        "full_frequency",
-        "incremental_frequency",
-        "backup_type",
-        "encryption_key_conn_id",
-        "enabled",
-        "minimum_age_to_keep_days",
-        "mentor_node",
-        "pin_to_mentor_node",
-        "max_read_ops_per_second",
     )
 
-    def __init__(
-        self,
-        *,
-        task_name: str,
-        destinations: Sequence[str] | str,
-        excluded_databases: Sequence[str] | str = (),
-        full_frequency: str | None = None,
-        incremental_frequency: str | None = None,
-        backup_type: str = "backup",
-        encryption_key_conn_id: str | None = None,
-        enabled: bool | str | None = None,
-        minimum_age_to_keep_days: float | str | None = None,
-        mentor_node: str | None = None,
-        pin_to_mentor_node: bool | str = False,
-        max_read_ops_per_second: int | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.task_name = task_name
-        self.destinations = destinations
+    def __init__(self, *, excluded_databases: Sequence[str] | str = (), **kwargs: Any) -> None:
+        super().__init__(database=None, **kwargs)
         self.excluded_databases = excluded_databases
-        self.full_frequency = full_frequency
-        self.incremental_frequency = incremental_frequency
-        self.backup_type = backup_type
-        self.encryption_key_conn_id = encryption_key_conn_id
-        self.enabled = enabled
-        self.minimum_age_to_keep_days = minimum_age_to_keep_days
-        self.mentor_node = mentor_node
-        self.pin_to_mentor_node = pin_to_mentor_node
-        self.max_read_ops_per_second = max_read_ops_per_second
 
     def work(self, context: Context) -> dict[str, Any]:
         """Define it."""

@@ -23,16 +23,13 @@ from raven_backup_provider.operators.arguments import (
 from raven_backup_provider.raven.task_definition import TaskDefinition
 
 if TYPE_CHECKING:
-    from raven_backup_provider.operators.native_server_wide_tasks import RavenDBDefineServerWideBackupTaskOperator
-    from raven_backup_provider.operators.native_tasks import (
-        RavenDBDefineBackupTaskOperator,
-        RavenDBRunBackupTaskOperator,
-    )
+    from raven_backup_provider.operators.native_task_definition import RavenDBTaskDefinition
+    from raven_backup_provider.operators.native_tasks import RavenDBRunBackupTaskOperator
     from raven_backup_provider.raven.transport import Transport
 
 
 def definition_of(
-    operator: RavenDBDefineBackupTaskOperator | RavenDBDefineServerWideBackupTaskOperator,
+    operator: RavenDBTaskDefinition,
     *,
     database: str | None,
     excluded: tuple[str, ...] | None = None,

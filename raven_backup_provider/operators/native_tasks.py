@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raven_backup_provider.operators.arguments import given, switch
 from raven_backup_provider.operators.base import RavenDBOperator
+from raven_backup_provider.operators.native_task_definition import RavenDBTaskDefinition
 from raven_backup_provider.operators.server_work import RavenDBWaitingOperator
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from raven_backup_provider.raven.transport import Transport
 
 
-class RavenDBDefineBackupTaskOperator(RavenDBOperator):
+class RavenDBDefineBackupTaskOperator(RavenDBTaskDefinition):
     """Create a backup task of RavenDB's own, bring it to this definition, or leave it because it is that already.
 
     The task is found by its name. A changed definition updates it under the id it has. What is left out here is taken out of
@@ -50,50 +51,7 @@ class RavenDBDefineBackupTaskOperator(RavenDBOperator):
     :param max_read_ops_per_second: RavenDB 7.1 on: items read per second at most; empty: no limit. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        "ravendb_conn_id",
-        "database",
-        "task_name",
-        "destinations",
-        "full_frequency",
-        "incremental_frequency",
-        "backup_type",
-        "encryption_key_conn_id",
-        "enabled",
-        "minimum_age_to_keep_days",
-        "mentor_node",
-        "pin_to_mentor_node",
-        "max_read_ops_per_second",
-    )
-
-    def __init__(
-        self,
-        *,
-        task_name: str,
-        destinations: Sequence[str] | str,
-        full_frequency: str | None = None,
-        incremental_frequency: str | None = None,
-        backup_type: str = "backup",
-        encryption_key_conn_id: str | None = None,
-        enabled: bool | str | None = None,
-        minimum_age_to_keep_days: float | str | None = None,
-        mentor_node: str | None = None,
-        pin_to_mentor_node: bool | str = False,
-        max_read_ops_per_second: int | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.task_name = task_name
-        self.destinations = destinations
-        self.full_frequency = full_frequency
-        self.incremental_frequency = incremental_frequency
-        self.backup_type = backup_type
-        self.encryption_key_conn_id = encryption_key_conn_id
-        self.enabled = enabled
-        self.minimum_age_to_keep_days = minimum_age_to_keep_days
-        self.mentor_node = mentor_node
-        self.pin_to_mentor_node = pin_to_mentor_node
-        self.max_read_ops_per_second = max_read_ops_per_second
+    template_fields: Sequence[str] = ("ravendb_conn_id", "database", *RavenDBTaskDefinition.definition_fields)
 
     def work(self, context: Context) -> dict[str, Any]:
         """Define it."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raven_backup_provider.operators.arguments import given, open_destination, signing_key, switch
+from raven_backup_provider.operators.arguments import given, moment, open_destination, signing_key, switch
 from raven_backup_provider.operators.base import RavenDBJobOperator
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class RavenDBRetentionOperator(RavenDBJobOperator):
     :param database: whose backups; empty means every database folder found there. (templated)
     :param policy: the rules, as a mapping (or its JSON text): ``minimum_age_days``, ``keep_last``, ``keep_daily``,
         ``keep_weekly``, ``keep_monthly``, ``keep_yearly``, ``time_zone``, ``grace_hours``, ``max_delete_share``,
-        ``unproven_after_days``, ``disabled``; see docs/retention.md. Empty values count as left out; without a rule nothing is
-        deleted. (templated)
+        ``unproven_after_days``, ``dropped_after_days``, ``disabled``; see docs/retention.md. Empty values count as left out;
+        without a rule nothing is deleted. (templated)
     :param dry_run: change nothing; the log shows exactly what would be deleted. (templated)
     :param confirm_mass_delete: carry out a plan that deletes a larger share than ``max_delete_share``. (templated)
     :param signing_key_conn_id: Connection whose password is the key manifests are signed with; with it, chains that are not
         signed count as damaged. (templated)
+    :param dropped_since: with ``database``: a time with its zone since when the server does not have the database any more. Only
+        then does the policy's ``dropped_after_days`` count, which deletes the newest chain too. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -50,6 +52,7 @@ class RavenDBRetentionOperator(RavenDBJobOperator):
         "dry_run",
         "confirm_mass_delete",
         "signing_key_conn_id",
+        "dropped_since",
     )
     template_fields_renderers = {"policy": "json"}  # noqa: RUF012 - as Airflow declares it
 
@@ -62,6 +65,7 @@ class RavenDBRetentionOperator(RavenDBJobOperator):
         dry_run: bool | str = False,
         confirm_mass_delete: bool | str = False,
         signing_key_conn_id: str | None = None,
+        dropped_since: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,6 +76,7 @@ class RavenDBRetentionOperator(RavenDBJobOperator):
         self.dry_run = dry_run  # type: ignore[method-assign,assignment]
         self.confirm_mass_delete = confirm_mass_delete
         self.signing_key_conn_id = signing_key_conn_id
+        self.dropped_since = dropped_since
 
     def work(self, context: Context) -> dict[str, Any]:
         """Judge, delete, show the table; fail afterwards if something could not be done."""
@@ -85,6 +90,7 @@ class RavenDBRetentionOperator(RavenDBJobOperator):
             confirm_mass_delete=switch(self.confirm_mass_delete, "confirm_mass_delete"),
             signing_key=signing_key(self.signing_key_conn_id),
             cancellation=self.cancellation,
+            dropped_since=moment(self.dropped_since, "dropped_since"),
         )
         log.info("%s", report.text())
         report.raise_if_failed()

@@ -48,6 +48,8 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         file is read, of the others size, manifest and place are checked, or ``sizes``: no file is read. (templated)
     :param sample: such as ``1/7``: read the first of seven parts of the files this time, check sizes and chains of the rest;
         empty: read all. (templated)
+    :param allow_unproven: files without a manifest, such as RavenDB's own backups, are no fault where they could be read to
+        their end; only with ``deep``. (templated)
     :param retrieval_tier: name of the store's speed (such as ``Bulk``) to retrieve files with that lie in an archive; the task
         waits for them in the triggerer. Empty: they are not retrieved, and told as not checked. (templated)
     :param retrieval_days: how long the retrieved copies are kept readable, days. (templated)
@@ -63,6 +65,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         "deep",
         "selection",
         "sample",
+        "allow_unproven",
         "retrieval_tier",
         "retrieval_days",
         "retrieval_hours",
@@ -78,6 +81,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         deep: bool | str = True,
         selection: str = "all",
         sample: str | None = None,
+        allow_unproven: bool | str = False,
         retrieval_tier: str | None = None,
         retrieval_days: int | str = 3,
         retrieval_hours: float | str = LONGEST_HOURS,
@@ -92,6 +96,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         self.deep = deep
         self.selection = selection
         self.sample = sample
+        self.allow_unproven = allow_unproven
         self.retrieval_tier = retrieval_tier
         self.retrieval_days = retrieval_days
         self.retrieval_hours = retrieval_hours
@@ -116,6 +121,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
             selection=choice(Selection, self.selection, "selection"),
             sample=Sample.parse(sample) if sample else None,
             cancel=self.cancellation.event,
+            allow_unproven=switch(self.allow_unproven, "allow_unproven"),
         )
         report.raise_if_bad()
         return self._summary(report)
@@ -146,6 +152,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
             signing_key=signing_key(self.signing_key_conn_id),
             selection=choice(Selection, self.selection, "selection"),
             sample=Sample.parse(sample) if sample else None,
+            deep=switch(self.deep, "deep"),
         )
         wait_until_readable(
             self,
@@ -167,5 +174,5 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
             "verdicts": {str(verdict.value): count for verdict, count in report.counts.items()},
             "bytes_read": report.bytes_read,
             "seconds": round(report.seconds, 1),
-            "bad": [file.key for file in report.files if file.problems][:MOST_NAMED],
+            "bad": [file.key for file in report.bad][:MOST_NAMED],
         }

@@ -79,13 +79,16 @@ def inventory_alarm(
     hours = min(task.alarms.inventory_max_age_hours for task in tasks)
     if inventory.read is not None and now - inventory.read <= timedelta(hours=hours):
         return None
-    told = f"were last listed at {_utc(inventory.read)}" if inventory.read else "were never listed"
+    told = (
+        f"were last listed at {_utc(inventory.read)}, more than {hours:g} hours ago: databases made since then are not backed up"
+        if inventory.read
+        else "were never listed, or the list cannot be read: no database of this server is backed up"
+    )
     hint = ""
     if inventory.read is None and Path(place).is_absolute():
         hint = f" If it has written a list, it did so on another worker than this one, which finds none in {place}: {_SHARE}."
     return Alarm(
-        f"The databases of {tasks[0].ravendb_conn_id} {told}; more than {hours:g} hours ago: databases made since then are not "
-        f"backed up. Look at the log of the task discover.{hint}",
+        f"The databases of {tasks[0].ravendb_conn_id} {told}. Look at the log of the task discover.{hint}",
         any(task.alarms.action == "fail" for task in tasks),
     )
 

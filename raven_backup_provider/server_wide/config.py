@@ -80,7 +80,7 @@ class Databases(_Part):
 
 
 class Retention(_Part):
-    """What may be deleted; a chain always goes as a whole, and the newest complete one never. See RavenDBRetentionOperator."""
+    """What may be deleted; a chain always goes as a whole, and the newest complete one never, but for dropped_after_days."""
 
     disabled: bool = False
     """Keep everything."""
@@ -104,10 +104,15 @@ class Retention(_Part):
     """Refuse to delete more than this share at once."""
     unproven_after_days: float | None = Field(default=None, ge=1)
     """Also delete folders without any restore point once they are that old."""
+    dropped_after_days: float | None = Field(default=None, ge=1)
+    """Delete ALL backups of a database that was dropped so long ago, the newest too. Left out: they stay for ever."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        rules = ("minimum_age_days", "keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+        rules = (
+            *("minimum_age_days", "keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"),
+            "dropped_after_days",
+        )
         if not self.disabled and all(getattr(self, rule) is None for rule in rules):
             raise ValueError(f"names no rule: give one of {', '.join(rules)}, or disabled: true")
         return self

@@ -74,7 +74,8 @@ def retention_in_words(task: ServerWideTask) -> str:
     policy = task.retention_policy
     if policy is None:
         return "nothing is ever deleted"
-    return ", ".join(f"{key} {value}" for key, value in policy.items())
+    told = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in policy.items()]
+    return ", ".join(told)
 
 
 def _places(task: ServerWideTask, name: str) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from raven_backup_provider.core.inventory import Inventory
+from raven_backup_provider.core.inventory import DatabaseState, Inventory
 from raven_backup_provider.core.model import BackupType
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.dag_text import retention_in_words
@@ -99,8 +100,15 @@ def encryption_in_words(task: ServerWideTask, encrypted: bool) -> tuple[str, str
 def _row(planned: PlannedDag) -> Row:
     task, database = planned.task, planned.database
     words, refused = encryption_in_words(task, database.encrypted)
-    schedule = " + ".join(task.frequencies) if planned.scheduled else "none (started by hand only)"
+    schedule = " + ".join(task.frequencies) if planned.scheduled else _unscheduled(planned)
     return Row(task.name, database.name, str(database.state), planned.dag_id, schedule, words, refused)
+
+
+def _unscheduled(planned: PlannedDag) -> str:
+    days = (planned.task.retention_policy or {}).get("dropped_after_days")
+    if planned.database.state is not DatabaseState.DROPPED or days is None:
+        return "none (started by hand only)"
+    return f"none; ALL BACKUPS ARE DELETED from {planned.database.since + timedelta(days=days):%Y-%m-%d} on"
 
 
 def _frequency(task: ServerWideTask, cron: str | None) -> str | None:

@@ -13,6 +13,7 @@ from raven_backup_provider.server_wide.config import DISPLAY_PREFIX, ServerWideT
 from raven_backup_provider.server_wide.config_reader import ReadConfig
 from raven_backup_provider.server_wide.dag_ids import discovery_dag_id, status_dag_id
 from raven_backup_provider.server_wide.plan import Plan
+from raven_backup_provider.server_wide.retire_dropped import ServerWideRetireOperator, retires
 from raven_backup_provider.server_wide.watch_tasks import ServerWideAlarmOperator, ServerWideStatusOperator
 
 _MOST_SHOWN = 200
@@ -23,6 +24,9 @@ DISCOVERY_DOC = """### Databases of the server
 without the network: `{inventory}`. New databases get a DAG of their own within minutes; a dropped one's DAG stays, without a
 schedule, until no backup of it is left. A listing that fails changes nothing. One that is empty or lacks more than half of the
 databases is refused: trigger this DAG with *They are really gone* if that is true.
+
+*retention_of_dropped*, there only where the configuration gives `dropped_after_days`, deletes **all** backups of databases that
+were dropped so long ago, the newest too.
 
 *alarm* fails when the list is too old or a database's last successful backup is.
 """
@@ -65,6 +69,15 @@ def discovery_dag(
             retries=2,
             retry_delay=timedelta(minutes=1),
         )
+        if any(retires(task) for task in tasks):
+            discover >> ServerWideRetireOperator(
+                task_id="retention_of_dropped",
+                ravendb_conn_id=conn_id,
+                config_folder=config_folder,
+                inventory=inventory,
+                retries=2,
+                retry_delay=timedelta(minutes=1),
+            )
         discover >> ServerWideAlarmOperator(
             task_id="alarm",
             ravendb_conn_id=conn_id,

@@ -111,8 +111,25 @@ def test_a_file_without_manifest_is_its_own_outcome(plain_chain: Backups, copy_o
     last = files(broken)[2]
     last.with_name(last.name + ".manifest.json").unlink()
     report = check(broken)
-    assert verdicts(report) == [Verdict.VALID, Verdict.VALID, Verdict.MANIFEST_MISSING]
+    assert verdicts(report) == [Verdict.VALID, Verdict.VALID, Verdict.READABLE]
     assert not report.ok
+    shallow = check(broken, deep=False)
+    assert verdicts(shallow) == [Verdict.VALID, Verdict.VALID, Verdict.MANIFEST_MISSING]
+    assert not shallow.ok
+
+
+def test_a_native_file_is_opened_with_the_right_one_of_several_keys(sealed_chain: Backups, copy_of: Copy) -> None:
+    bare = copy_of(sealed_chain)
+    for path in bare.root.rglob("*.manifest.json"):
+        path.unlink()
+    assert sealed_chain.key is not None
+    keys = [EncryptionKey.generate(), EncryptionKey.generate(), sealed_chain.key]
+    report = check(bare, keys=keys, allow_unproven=True)
+    assert set(verdicts(report)) == {Verdict.READABLE}
+    assert report.ok
+    wrong = check(bare, keys=keys[:2], allow_unproven=True)
+    assert set(verdicts(wrong)) == {Verdict.INVALID}
+    assert not check(bare, keys=(), allow_unproven=True).ok
 
 
 def test_an_unreadable_manifest_is_a_finding(plain_chain: Backups, copy_of: Copy) -> None:

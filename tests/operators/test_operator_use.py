@@ -16,6 +16,8 @@ from raven_backup_provider.operators.backup import (
     RavenDBSnapshotBackupOperator,
 )
 from raven_backup_provider.operators.copy import RavenDBCopyBackupOperator
+from raven_backup_provider.operators.native_server_wide_tasks import RavenDBDefineServerWideBackupTaskOperator
+from raven_backup_provider.operators.native_tasks import RavenDBDefineBackupTaskOperator
 from raven_backup_provider.operators.restore import RavenDBRestoreOperator
 from raven_backup_provider.operators.tombstone_guard import RavenDBRemoveTombstoneGuardOperator
 from raven_backup_provider.operators.verify import RavenDBVerifyBackupOperator
@@ -33,6 +35,7 @@ REQUIRED: dict[Any, dict[str, Any]] = {
     RavenDBCopyBackupOperator: {"destination": "b", "source": ["a"]},
     RavenDBAuditBackupsOperator: {"destinations": ["a", "b"]},
     RavenDBRemoveTombstoneGuardOperator: {},
+    RavenDBDefineBackupTaskOperator: {"task_name": "nightly", "destinations": ["/b"]},
 }
 
 
@@ -67,6 +70,15 @@ def test_an_unknown_or_missing_argument_is_refused_while_the_dag_is_read(kind: A
     if REQUIRED[kind]:
         with pytest.raises(TypeError, match="destination"):
             kind(task_id="t")
+
+
+def test_a_server_wide_definition_takes_what_a_databases_own_does_but_no_database() -> None:
+    with DAG("d", schedule=None, default_args={"destinations": ["/b"], "database": "shop"}):
+        operator = RavenDBDefineServerWideBackupTaskOperator(task_id="t", task_name="n", excluded_databases=["old"])
+    assert (operator.database, operator.destinations, operator.excluded_databases) == (None, ["/b"], ["old"])
+    assert "database" not in operator.template_fields
+    own = set(RavenDBDefineBackupTaskOperator.template_fields) - {"database"}
+    assert set(operator.template_fields) == own | {"excluded_databases"}
 
 
 @pytest.mark.parametrize("kind", BACKUPS, ids=lambda kind: kind.__name__)

@@ -269,3 +269,11 @@ def test_the_table_names_each_database_with_what_would_happen() -> None:
     assert "none (started by hand only)" in text
     assert "test" in text
     assert "excluded by 'test'" in text
+
+
+def test_the_table_says_loudly_from_when_on_the_last_backups_of_a_dropped_database_go() -> None:
+    kept = make_plan([task()], {"raven": inventory("shop", old="dropped")})
+    assert "ALL BACKUPS" not in table(kept)
+    gone = make_plan([task(retention={"dropped_after_days": 30})], {"raven": inventory("shop", old="dropped")})
+    (line,) = [line for line in table(gone).splitlines() if "ALL BACKUPS ARE DELETED from" in line]
+    assert line.startswith("old")

@@ -30,10 +30,11 @@ class LicensedServer:
 
     :param damaged: the archive is cut before it gets its final name, which a real server would not do.
     :param polls: how often the operation is InProgress before it is Completed.
+    :param encrypted: every database is told to be encrypted, as a licensed server's may be.
     """
 
-    def __init__(self, server: RavenServer, *, damaged: bool = False, polls: int = 2) -> None:
-        self.server, self.damaged, self.polls = server, damaged, polls
+    def __init__(self, server: RavenServer, *, damaged: bool = False, polls: int = 2, encrypted: bool = False) -> None:
+        self.server, self.damaged, self.polls, self.encrypted = server, damaged, polls, encrypted
         self.asked: list[dict[str, Any]] = []
         self.operations: dict[int, dict[str, Any]] = {}
         fake = self
@@ -84,7 +85,10 @@ class LicensedServer:
         real_answer = requests.request(method, self.server.url + path, headers=kept, data=body, timeout=60)
         names = ("Content-Type", "Database-Cluster-Tx-Id", "Raven-Server-Version")
         passed = {name: real_answer.headers[name] for name in names if name in real_answer.headers}
-        return real_answer.status_code, passed, real_answer.content
+        content = real_answer.content
+        if self.encrypted and route.path == "/databases":
+            content = content.replace(b'"IsEncrypted":false', b'"IsEncrypted":true')
+        return real_answer.status_code, passed, content
 
     def _snapshot(self, database: str, configuration: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         number = _FIRST_FAKE_OPERATION + len(self.operations)
