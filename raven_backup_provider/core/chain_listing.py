@@ -105,6 +105,13 @@ class _Heap:
             self.foreign.append(stored)
 
 
+def is_rewritten(key: str) -> bool:
+    """Whether a file is one of ours beside the backups that later runs replace or remove: marks, holds, caches, lists. No store
+    should be asked to protect it from that; backup files and manifests are never changed."""
+    name = file_part(key)
+    return mark_kind(name) is not None or name in (MANIFEST_PACK, PRUNED_NAME)
+
+
 def file_part(key: str) -> str:
     """The last part of a key."""
     return key.rpartition("/")[2]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobBlock, ContentSettings
 
+from raven_backup_provider.core.chain_listing import is_rewritten
 from raven_backup_provider.core.errors import (
     CorruptBackupError,
     DestinationError,
@@ -106,7 +107,8 @@ class Publication:
 
     def _publish(self, send: Callable[[dict[str, Any]], None]) -> StoredFile:
         word = secrets.token_hex(16)
-        guard = protection(self.place.settings, datetime.now(timezone.utc))
+        # What later runs replace or remove would be of no use if it could not be.
+        guard = {} if is_rewritten(self.key) else protection(self.place.settings, datetime.now(timezone.utc))
         options: dict[str, Any] = {
             "content_settings": ContentSettings(content_type=_CONTENT_TYPE, content_md5=bytearray(self.md5)),
             "metadata": {SHA256: self.digest.sha256, WRITER: word},

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import BinaryIO
 
+from raven_backup_provider.core.chain_listing import is_rewritten
 from raven_backup_provider.core.destination import Retrieval
 from raven_backup_provider.core.errors import ConfigurationError, LockedError, MissingRightError
 from raven_backup_provider.core.model import FileDigest, StoredFile
@@ -96,8 +97,9 @@ class S3Destination:
         if not replace:
             self._require_new(key)
         self._check_right(key)
-        put_file(self._place, key, data, self._place.for_manifest(), replace=replace)
-        s3_lock.ensure_locked(self._place, key)
+        put_file(self._place, key, data, self._place.for_small(key), replace=replace)
+        if not is_rewritten(key):
+            s3_lock.ensure_locked(self._place, key)
         seen = look(self._place, key)
         return seen.stored if seen is not None else StoredFile(key, len(data))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta, timezone
 
+from raven_backup_provider.core.chain_listing import is_rewritten
 from raven_backup_provider.core.errors import (
     DestinationError,
     FileMissingAtDestinationError,
@@ -39,12 +40,27 @@ _TOLERANCE = timedelta(hours=1)
 def protected_until(place: S3Place, key: str) -> datetime | None:
     """End of the protection (UTC), ``datetime.max`` for a legal hold; None: the file may be deleted.
 
-    :raises FileMissingAtDestinationError: there is no such file.
+    In a bucket that cannot lock no file is asked for: one question answers for all of them, and needs no right to look at each.
+    The same where neither the bucket's locks nor a file's may be looked at. Small files that our runs rewrite count as free
+    even where the bucket locks whatever comes in: hiding them behind a marker is all that was meant.
+
+    :raises FileMissingAtDestinationError: there is no such file; told only where files may be locked.
     """
-    hold = _asked(place, key, "get_object_legal_hold", "LegalHold")
+    if is_rewritten(key) or not _may_be_locked(place):
+        return None
+    try:
+        hold = _asked(place, key, "get_object_legal_hold", "LegalHold")
+        kept = _asked(place, key, "get_object_retention", "Retention")
+    except MissingRightError as error:
+        if place.settings.object_lock_mode is not None or not place.findings.lock_untold:
+            raise
+        # Nothing is lost by not knowing: what is locked stays in the store, only its name goes.
+        log.info("Whether files are locked is not looked at before they are deleted. %s", error)
+        place.findings.lock_possible = False
+        return None
     if hold.get("Status") == "ON":
         return _FOR_EVER
-    until = _asked(place, key, "get_object_retention", "Retention").get("RetainUntilDate")
+    until = kept.get("RetainUntilDate")
     return until if isinstance(until, datetime) and until > datetime.now(timezone.utc) else None
 
 
@@ -72,13 +88,12 @@ def delete_unlocked(place: S3Place, key: str) -> None:
 
     :raises ProtectedFileError: it is locked.
     """
-    if _may_be_locked(place):
-        try:
-            until = protected_until(place, key)
-        except FileMissingAtDestinationError:
-            return
-        if until is not None:
-            raise _protected(place, key, until)
+    try:
+        until = protected_until(place, key)
+    except FileMissingAtDestinationError:
+        return
+    if until is not None:
+        raise _protected(place, key, until)
     try:
         remove(place, key)
     except MissingRightError as error:
@@ -109,9 +124,9 @@ def _bucket_locks(place: S3Place) -> bool:
     except ServiceRefusal:
         return False
     except MissingRightError as error:
-        # Nothing is lost by not knowing: what is locked stays in the store, only its name goes.
-        log.info("Whether files are locked is not looked at before they are deleted. %s", error)
-        return False
+        log.info("Whether the bucket locks its files may not be asked, so each file is asked for. %s", error)
+        place.findings.lock_untold = True
+        return True
     return (answer.get("ObjectLockConfiguration") or {}).get("ObjectLockEnabled") == "Enabled"
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
+from raven_backup_provider.core.chain_listing import is_rewritten
 from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.core.pace import Pace
@@ -33,6 +34,8 @@ class Findings:
     head_denied: bool = False
     delete_denied: bool = False
     lock_possible: bool | None = None
+    #: Whether the bucket locks its files may not be asked.
+    lock_untold: bool = False
     #: Conditional requests that it answered with "not implemented".
     unconditional: set[str] = field(default_factory=set)
 
@@ -84,8 +87,12 @@ class S3Place:
         }
         return {name: value for name, value in found.items() if value is not None}
 
+    def for_small(self, key: str) -> dict[str, Any]:
+        """Arguments for a small file of ours: manifests are locked, what later runs replace or remove is not."""
+        return self.encryption() if is_rewritten(key) else self.for_manifest()
+
     def for_manifest(self) -> dict[str, Any]:
-        """Arguments for a small file of ours: as :meth:`for_data`, but in the standard class, so that it can be read."""
+        """Arguments for a manifest: as :meth:`for_data`, but in the standard class, so that it can be read."""
         until = self.lock_until()
         if until is None:
             return self.encryption()

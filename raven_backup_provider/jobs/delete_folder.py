@@ -14,7 +14,12 @@ from raven_backup_provider.core.chain_facts import ChainFacts, ChainState
 from raven_backup_provider.core.chain_listing import FolderListing
 from raven_backup_provider.core.chain_marks import MarkKind, deleting_name, dump_deleting
 from raven_backup_provider.core.destination import Destination, Protecting
-from raven_backup_provider.core.errors import LockedError, ProtectedFileError, RavenBackupError
+from raven_backup_provider.core.errors import (
+    FileMissingAtDestinationError,
+    LockedError,
+    ProtectedFileError,
+    RavenBackupError,
+)
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.retention_model import Decision, Item, ItemKind
 from raven_backup_provider.jobs.prune_report import FolderResult, Outcome
@@ -31,7 +36,12 @@ def protection(destination: Destination, items: Iterable[Item]) -> str | None:
     if not isinstance(destination, Protecting):
         return None
     for item in items:
-        until = destination.protected_until(item.key) if item.kind is not ItemKind.FOLDER else None
+        if item.kind is ItemKind.FOLDER:
+            continue
+        try:
+            until = destination.protected_until(item.key)
+        except FileMissingAtDestinationError:
+            continue  # gone since the listing, as it was to be
         if until is not None:
             return f"{item.key} is protected {_until(until)}"
     return None

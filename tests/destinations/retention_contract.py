@@ -6,6 +6,7 @@ An adapter's test module subclasses :class:`RetentionContract` in a class named 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from raven_backup_provider.core.catalog import read_catalog
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import LockedError
-from raven_backup_provider.core.pruned_chains import PRUNED_NAME
+from raven_backup_provider.core.pruned_chains import PRUNED_NAME, read_pruned
 from raven_backup_provider.core.retention_model import ItemKind
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.jobs.hold import hold_chain, release_chain
@@ -30,6 +31,19 @@ NEW = Chain("2026-03-20 01:00", ("2026-03-21 01:00",))
 POLICY = {"keep_last": 1, "grace_hours": 0, "max_delete_share": 1}
 
 
+def plant_at(destination: Destination) -> None:
+    """Three chains of one database; the policy keeps the newest."""
+    for chain in (OLD, MIDDLE, NEW):
+        for file in files_of(chain):
+            destination.put(file.key, file.content)
+
+
+def prune_at(destination: Destination, *, dry_run: bool = False) -> PruneReport:
+    """Prune the database of :func:`plant_at`."""
+    policy = RetentionPolicy.from_mapping(POLICY)
+    return prune(destination, policy, "shop", dry_run=dry_run, clock=lambda: utc("2026-03-31 12:00"))
+
+
 class RetentionContract:
     """What a prune relies on."""
 
@@ -44,19 +58,16 @@ class RetentionContract:
 
     @pytest.fixture
     def planted(self, destination: Destination) -> Destination:
-        for chain in (OLD, MIDDLE, NEW):
-            for file in files_of(chain):
-                destination.put(file.key, file.content)
+        plant_at(destination)
         return destination
 
     def prune(self, destination: Destination, *, dry_run: bool = False) -> PruneReport:
-        policy = RetentionPolicy.from_mapping(POLICY)
-        return prune(destination, policy, "shop", dry_run=dry_run, clock=lambda: utc("2026-03-31 12:00"))
+        return prune_at(destination, dry_run=dry_run)
 
     def keys(self, destination: Destination) -> list[str]:
         return [f.key for f in destination.list_files("") if not f.key.endswith((".zst", PRUNED_NAME))]
 
-    def test_a_prune_deletes_exactly_what_its_dry_run_showed(
+    def test_a_prune_deletes_exactly_what_its_dry_run_showed_and_the_next_one_finds_nothing_to_do(
         self, planted: Destination, same_place: Destination
     ) -> None:
         before = self.keys(planted)
@@ -69,25 +80,30 @@ class RetentionContract:
         assert self.keys(same_place) == [key for key in before if key not in gone]
         assert same_place.list_folders("shop") == [NEW.folder.rpartition("/")[2]]
         assert [c.folder for c in read_catalog(same_place, "shop").chains] == [NEW.folder]
-
-    def test_a_second_prune_reads_what_the_first_one_left_and_finds_nothing_to_do(
-        self, planted: Destination, same_place: Destination
-    ) -> None:
-        self.prune(planted)
+        assert set(read_pruned(same_place, "shop")) == {c.folder.rpartition("/")[2] for c in (OLD, MIDDLE)}
         again = self.prune(same_place)
         again.raise_if_failed()
         assert again.items == ()
 
-    @pytest.mark.parametrize("changes", [1, 2, 4, 6])
-    def test_killed_it_leaves_whole_chains_and_the_next_one_finishes(
-        self, planted: Destination, same_place: Destination, changes: int
+    def test_killed_after_each_single_deletion_it_leaves_whole_chains_and_the_next_one_goes_on(
+        self, planted: Destination, same_place: Destination
     ) -> None:
-        with pytest.raises(Stopped):
-            self.prune(DyingAfter(planted, changes))
-        left = read_catalog(same_place, "shop")
-        assert all(chain.is_complete for chain in left.chains)
-        assert left.chains[-1].folder == NEW.folder
-        self.prune(same_place).raise_if_failed()
+        kills, left = 0, len(self.keys(planted))
+        # Dead at once; once it is written down what goes; from then on: a folder is marked, one file is deleted, dead.
+        for changes in itertools.chain((0, 1), itertools.repeat(3)):
+            try:
+                self.prune(DyingAfter(planted, changes)).raise_if_failed()
+            except Stopped:
+                kills += 1
+            else:
+                break
+            catalog = read_catalog(same_place, "shop")
+            assert catalog.chains[-1].folder == NEW.folder
+            assert all(chain.is_complete for chain in catalog.chains)
+            now_left = len(self.keys(same_place))
+            assert now_left <= left
+            left = now_left
+        assert kills >= 2 + len(files_of(OLD))
         assert same_place.list_folders("shop") == [NEW.folder.rpartition("/")[2]]
 
     def test_beside_another_run_it_touches_nothing(self, planted: Destination, same_place: Destination) -> None:

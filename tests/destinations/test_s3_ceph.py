@@ -16,6 +16,7 @@ from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, keys, load, store
 from tests.destinations.test_s3 import S3Contract
+from tests.destinations.test_s3_retention import S3Retention
 from tests.support.s3_ceph import Ceph, ceph_is_installed, ceph_server
 from tests.support.s3_servers import S3Server
 
@@ -40,6 +41,14 @@ class TestCeph(S3Contract):
 
     part_mb = 5
     page = 1000
+
+    @pytest.fixture
+    def server(self, ceph: Ceph) -> S3Server:
+        return ceph
+
+
+class TestCephRetention(S3Retention):
+    """Retention, object lock included."""
 
     @pytest.fixture
     def server(self, ceph: Ceph) -> S3Server:

@@ -16,6 +16,7 @@ from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, digest_of, keys, load, store
 from tests.destinations.test_s3 import S3Contract
+from tests.destinations.test_s3_retention import S3Retention
 from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_localstack import LocalStack, localstack_server, python_for_localstack
 from tests.support.s3_servers import S3Server
@@ -57,6 +58,14 @@ class TestAws(OnLocalStack):
 
     service = "aws"
     part_mb = 5
+
+
+class TestRetention(S3Retention):
+    """Retention, object lock included."""
+
+    @pytest.fixture
+    def server(self, localstack: LocalStack) -> S3Server:
+        return localstack
 
 
 class TestCompatible(OnLocalStack):

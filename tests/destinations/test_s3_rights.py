@@ -10,7 +10,9 @@ import pytest
 from raven_backup_provider.core.errors import LockedError, MissingRightError
 from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_settings import S3Settings
+from raven_backup_provider.jobs.prune_report import Outcome
 from tests.destinations.contract import FILE, FOLDER, keys, load, store
+from tests.destinations.retention_contract import NEW, plant_at, prune_at
 from tests.support.s3_servers import MotoServer, moto_server
 
 MIB = 1 << 20
@@ -28,6 +30,7 @@ class Rights:
             "admin": server.user("admin", "s3:*"),
             "minimal": server.user("minimal", *MINIMAL),
             "reader": server.user("reader", *MINIMAL, "s3:GetObject"),
+            "pruner": server.user("pruner", *MINIMAL, "s3:GetObject", "s3:DeleteObject"),
             "no list": server.user("nolist", "s3:PutObject", "s3:GetObject"),
             "no write": server.user("nowrite", "s3:ListBucket", "s3:GetObject"),
         }
@@ -90,6 +93,15 @@ def test_a_writer_that_fails_says_which_right_removing_its_parts_would_need(
     assert destination.sweep_partial("shop") == []
     assert "s3:ListBucketMultipartUploads" in caplog.text
     assert rights.open("admin", "leftover").sweep_partial("shop") == [FILE]
+
+
+def test_the_documented_rights_are_enough_to_prune_and_locks_need_not_be_asked_for(rights: Rights) -> None:
+    plant_at(rights.open("admin", "pruned"))
+    pruner = rights.open("pruner", "pruned")
+    report = prune_at(pruner)
+    report.raise_if_failed()
+    assert len(report.results(Outcome.DELETED)) == 2
+    assert pruner.list_folders("shop") == [NEW.folder.rpartition("/")[2]]
 
 
 def test_without_the_right_to_list_or_to_write_nothing_is_taken_for_empty_or_written(rights: Rights) -> None:
