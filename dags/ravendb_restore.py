@@ -16,7 +16,8 @@ before anything is sent: RavenDB 6 and 7 would delete that database. To replace 
 rename or switch your applications over.
 
 * Mode **stream**: the worker reads, decrypts and imports the files; works with every destination.
-* Mode **server**: RavenDB reads the files itself; needs a folder that server and worker share, and clearance Operator.
+* Mode **server**: RavenDB reads the files itself, from a folder that server and worker share, from S3 or from Azure (with the
+  access key or SAS token of the Connection); needs clearance Operator.
 
 Tasks of the new database (replication, ETL, backup...) come back disabled unless you ask otherwise.
 """
@@ -73,7 +74,7 @@ with DAG(
             type="string",
             minLength=1,
             title="Backups are in",
-            description="Id of a Connection of type RavenDB Backup Folder or File (path), or an absolute path.",
+            description="Id of a Connection, an absolute path or scheme://connection_id@place/path.",
         ),
         "encryption_key_conn_id": Param(
             None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,11 @@ class Certificate:
         return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
-def make_certificate(folder: Path, name: str, *, server: bool = False) -> Certificate:
+def make_certificate(folder: Path, name: str, *, server: bool = False, names: Sequence[str] = ()) -> Certificate:
     """Make a self-signed certificate `name` in `folder`, or read back the one made there before.
 
-    With `server` it carries the names localhost and 127.0.0.1 and may act as server and client, else as client only.
+    With `server` it carries the names localhost and 127.0.0.1, and `names`, and may act as server and client, else as client
+    only.
     """
     folder.mkdir(parents=True, exist_ok=True)
     key_pem = folder / f"{name}.key.pem"
@@ -57,7 +59,7 @@ def make_certificate(folder: Path, name: str, *, server: bool = False) -> Certif
     if certificate_pem.is_file():
         certificate = x509.load_pem_x509_certificate(certificate_pem.read_bytes())
     else:
-        certificate = _write_files(folder, name, server)
+        certificate = _write_files(folder, name, server, names)
     return Certificate(
         name=name,
         thumbprint=certificate.fingerprint(hashes.SHA1()).hex().upper(),
@@ -70,9 +72,9 @@ def make_certificate(folder: Path, name: str, *, server: bool = False) -> Certif
     )
 
 
-def _write_files(folder: Path, name: str, server: bool) -> x509.Certificate:
+def _write_files(folder: Path, name: str, server: bool, names: Sequence[str]) -> x509.Certificate:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    certificate = _self_signed(key, name, server)
+    certificate = _self_signed(key, name, server, names)
     plain = serialization.NoEncryption()
     protected = serialization.BestAvailableEncryption(PASSWORD.encode())
     certificate_bytes = certificate.public_bytes(serialization.Encoding.PEM)
@@ -98,8 +100,9 @@ def _write_files(folder: Path, name: str, server: bool) -> x509.Certificate:
     return certificate
 
 
-def _self_signed(key: rsa.RSAPrivateKey, name: str, server: bool) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost" if server else name)])
+def _self_signed(key: rsa.RSAPrivateKey, name: str, server: bool, more: Sequence[str]) -> x509.Certificate:
+    # OpenSSL looks for a certificate to trust by its subject, so two in one file must not share it.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, [*more, "localhost"][0] if server else name)])
     now = datetime.datetime.now(datetime.timezone.utc)
     usages = [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
     builder = (
@@ -116,7 +119,7 @@ def _self_signed(key: rsa.RSAPrivateKey, name: str, server: bool) -> x509.Certif
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     if server:
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, more)]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, hashes.SHA256())
 

@@ -7,6 +7,7 @@ the hooks, so that they mean the same as in a DAG.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raven_backup_provider.cli.arguments import DEFAULT_CONN
+from raven_backup_provider.cli.output import log_to_stderr
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import ConfigurationError, EncryptionKeyError
 from raven_backup_provider.core.signing import signing_key_from_base64
@@ -102,9 +104,12 @@ def signing_key(arguments: argparse.Namespace) -> bytes | None:
 
 
 def quiet_airflow() -> None:
-    """Keep Airflow's import from logging on stdout or writing example DAGs into a new home."""
+    """Load Airflow, and keep it from writing example DAGs into a new home and anything to stdout."""
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+    with contextlib.redirect_stdout(sys.stderr):
+        from raven_backup_provider.hooks import storage  # noqa: F401  # sets up Airflow's logging
+    log_to_stderr()
 
 
 def _transport_of_connection(conn_id: str) -> Transport:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
 from raven_backup_provider.core.errors import RavenBackupError
 
@@ -43,6 +44,28 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
         print(f"{name:<{width}}  {value}")
+
+
+class _Stderr:
+    """Whatever stderr is at the moment of writing."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def log_to_stderr() -> None:
+    """What Airflow and its hooks log goes to stderr: they would write it into the midst of a JSON document."""
+    import structlog
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.__stdout__):
+            handler.setStream(_Stderr())
+    structlog.configure(
+        **{**structlog.get_config(), "logger_factory": structlog.WriteLoggerFactory(cast("TextIO", _Stderr()))}
+    )
 
 
 def say(text: str) -> None:

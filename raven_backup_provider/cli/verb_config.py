@@ -19,7 +19,7 @@ from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode, exit_code_of
 from raven_backup_provider.cli.output import print_facts, print_json, print_table
 from raven_backup_provider.cli.task_arguments import add_actions
-from raven_backup_provider.core.errors import RavenBackupError
+from raven_backup_provider.core.errors import ConfigurationError, RavenBackupError
 from raven_backup_provider.core.inventory import DatabaseState
 
 if TYPE_CHECKING:

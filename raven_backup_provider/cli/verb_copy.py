@@ -7,6 +7,7 @@ under the same name is never overwritten. A destination that fails does not keep
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from raven_backup_provider.cli import arguments as shared
@@ -47,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     done = run_stoppable(lambda cancellation: _copy(arguments, cancellation))
     failed = {identity: one for identity, one in done.items() if isinstance(one, RavenBackupError)}
-    code = max((int(exit_code_of(error)) for error in failed.values()), default=int(ExitCode.OK))
+    code = _exit_code(failed.values())
     if arguments.json:
-        print_json({"ok": not failed, "destinations": [_document(i, one, code) for i, one in done.items()]})
+        print_json({"ok": not failed, "destinations": [_document(i, one) for i, one in done.items()]})
     else:
         for identity, one in done.items():
             if isinstance(one, RavenBackupError):
@@ -57,6 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 print(one.summary())
     return code
+
+
+def _exit_code(failures: Iterable[RavenBackupError]) -> int:
+    """That the same command can succeed later is true only if it is true of each failure."""
+    codes = {int(exit_code_of(error)) for error in failures}
+    return max(codes - {int(ExitCode.TRY_AGAIN)} or codes, default=int(ExitCode.OK))
 
 
 def _copy(arguments: argparse.Namespace, cancellation: Cancellation) -> dict[str, CopyResult | RavenBackupError]:
@@ -83,7 +90,7 @@ def _copy(arguments: argparse.Namespace, cancellation: Cancellation) -> dict[str
     return done
 
 
-def _document(identity: str, one: CopyResult | RavenBackupError, code: int) -> dict[str, object]:
+def _document(identity: str, one: CopyResult | RavenBackupError) -> dict[str, object]:
     if isinstance(one, RavenBackupError):
-        return {"destination": identity, **error_document(one, code)}
+        return {"destination": identity, **error_document(one, int(exit_code_of(one)))}
     return one.to_json()

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=["stream", "server"],
         default="stream",
-        help="stream (default): read here and imported over HTTP, any destination. server: RavenDB reads the files itself "
-        "from --server-path",
+        help="stream (default): read here and imported over HTTP, any destination. server: RavenDB reads the files itself, "
+        "from --server-path, S3 or Azure",
     )
     group.add_argument(
         "--point",

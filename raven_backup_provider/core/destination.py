@@ -7,13 +7,13 @@ Keys are ``<database>/<backup folder>/<file>`` below the destination's own root,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from raven_backup_provider.core.model import FileDigest, StoredFile
 
@@ -183,3 +183,29 @@ class LocallyReadable(Protocol):
 
     def local_path(self, key: str) -> str:
         """Absolute path of the key on the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStore:
+    """How a RavenDB server reaches a store by itself.
+
+    :param kind: RavenDB's word for the store, such as ``S3``.
+    :param settings: RavenDB's settings object for it, without the folder; holds secrets.
+    """
+
+    kind: str
+    settings: Mapping[str, Any] = field(repr=False)
+
+
+@runtime_checkable
+class ReadByServer(Protocol):
+    """A store from which a RavenDB server can restore by itself, with credentials that are handed to it."""
+
+    def store_folder(self, prefix: str = "") -> str:
+        """The folder ``prefix`` as the store names it."""
+
+    def server_store(self) -> ServerStore:
+        """How the server gets there.
+
+        :raises ConfigurationError: the credentials are of a kind that RavenDB cannot use.
+        """

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
-from raven_backup_provider.core.destination import Retrieval, RetrievalState
+from raven_backup_provider.core.destination import Retrieval, RetrievalState, ServerStore
 from raven_backup_provider.core.errors import (
     ConfigurationError,
     FileExistsAtDestinationError,
@@ -42,6 +42,7 @@ from raven_backup_provider.destinations.azure_redaction import guard_logs
 from raven_backup_provider.destinations.azure_settings import AzureSettings
 from raven_backup_provider.destinations.azure_uncommitted import Uncommitted
 from raven_backup_provider.destinations.azure_writer import AzureWriter
+from raven_backup_provider.destinations.handed_over import handed_over
 from raven_backup_provider.destinations.keys import check_key, check_prefix
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class AzureDestination:
     :param container: name of the container; it must exist.
     :param prefix: folder in it; "" is the whole container.
     :param access: what is known of the client's credentials, for errors.
+    :param server_store: tells how a RavenDB server reaches the container by itself.
     :param lease_seconds: how long the right to write outlives a killed holder; Azure allows 15 to 60.
     """
 
@@ -68,6 +70,7 @@ class AzureDestination:
         *,
         settings: AzureSettings | None = None,
         access: AzureAccess | None = None,
+        server_store: Callable[[], ServerStore] | None = None,
         lease_seconds: int = azure_lease.SECONDS,
     ) -> None:
         guard_logs()
@@ -80,6 +83,7 @@ class AzureDestination:
         )
         self._uncommitted = Uncommitted(self._place)
         self._lease_seconds = lease_seconds
+        self._server_store = server_store
         self._held: dict[str, azure_lease.BlobLease] = {}
         self._lock = threading.Lock()
 
@@ -89,6 +93,12 @@ class AzureDestination:
     @property
     def identity(self) -> str:
         return self._place.identity
+
+    def store_folder(self, prefix: str = "") -> str:
+        return "/".join(filter(None, [self._place.root, prefix]))
+
+    def server_store(self) -> ServerStore:
+        return handed_over(self._server_store, self.identity)
 
     # --- writing ------------------------------------------------------------------------------------------------
 

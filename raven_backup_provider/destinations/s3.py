@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import BinaryIO
 
 from raven_backup_provider.core.chain_listing import is_rewritten
-from raven_backup_provider.core.destination import Retrieval
+from raven_backup_provider.core.destination import Retrieval, ServerStore
 from raven_backup_provider.core.errors import ConfigurationError, LockedError, MissingRightError
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations import s3_archive, s3_lock
+from raven_backup_provider.destinations.handed_over import handed_over
 from raven_backup_provider.destinations.keys import check_key, check_prefix
 from raven_backup_provider.destinations.lease import Lease, hold_lease
 from raven_backup_provider.destinations.s3_calls import Client, S3Calls
@@ -57,6 +58,7 @@ class S3Destination:
     :param bucket: it must exist.
     :param prefix: folder in it that belongs to this destination alone; "" is the whole bucket.
     :param renew: makes a client with fresh credentials when a session token expires.
+    :param server_store: tells how a RavenDB server reaches the bucket by itself.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class S3Destination:
         *,
         settings: S3Settings | None = None,
         renew: Callable[[], Client] | None = None,
+        server_store: Callable[[], ServerStore] | None = None,
     ) -> None:
         if not bucket:
             raise ConfigurationError("An S3 destination needs a bucket: s3://connection_id@bucket/prefix.")
@@ -78,6 +81,7 @@ class S3Destination:
         pace = Pace(settings.bytes_per_second) if settings.bytes_per_second is not None else None
         self._place = S3Place(calls, prefix, identity, settings, aws, pace)
         self._held: dict[str, tuple[Lease, S3LeaseStore]] = {}
+        self._server_store = server_store
 
     def __repr__(self) -> str:
         return f"S3Destination({self.identity!r})"
@@ -85,6 +89,12 @@ class S3Destination:
     @property
     def identity(self) -> str:
         return self._place.identity
+
+    def store_folder(self, prefix: str = "") -> str:
+        return self._place.folder_name(prefix).rstrip("/")
+
+    def server_store(self) -> ServerStore:
+        return handed_over(self._server_store, self.identity)
 
     # --- writing ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from raven_backup_provider.destinations.azure import AzureDestination
 from raven_backup_provider.destinations.azure_access import AzureAccess, sas_access
 from raven_backup_provider.destinations.azure_redaction import redact
 from raven_backup_provider.destinations.azure_settings import read_settings
+from raven_backup_provider.hooks.server_store import azure_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -40,7 +41,14 @@ def open_store(address: DestinationAddress, connection: Connection) -> AzureDest
         )
     settings = read_settings(address.where, address.settings)
     client = _client(address.conn_id)
-    return AzureDestination(client, address.place, address.path, settings=settings, access=access_of(connection))
+    return AzureDestination(
+        client,
+        address.place,
+        address.path,
+        settings=settings,
+        access=access_of(connection),
+        server_store=lambda: azure_store(address, connection),
+    )
 
 
 def _client(conn_id: str) -> BlobServiceClient:

@@ -7,6 +7,7 @@ HTTPS is refused by several of them. Trying again is the destination's own work 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -18,6 +19,7 @@ from raven_backup_provider.destinations.aws_redaction import guard_logs
 from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_place import is_aws
 from raven_backup_provider.destinations.s3_settings import read_settings
+from raven_backup_provider.hooks.server_store import s3_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -57,7 +59,14 @@ def open_store(address: DestinationAddress, connection: Connection) -> Destinati
 
     client = new_client()
     settings = read_settings(address.settings, address.where, aws=is_aws(client))
-    return S3Destination(client, bucket, address.path, settings=settings, renew=new_client)
+    return S3Destination(
+        client,
+        bucket,
+        address.path,
+        settings=settings,
+        renew=new_client,
+        server_store=lambda: s3_store(replace(address, place=bucket), connection),
+    )
 
 
 def _config(given: dict[str, Any], *, compatible: bool, connections: int) -> Config:

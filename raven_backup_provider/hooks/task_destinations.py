@@ -117,7 +117,8 @@ def _aws_keys(connection: Connection, address: DestinationAddress, *, region: st
     }
 
 
-def _s3(address: DestinationAddress, connection: Connection, folder: str) -> TaskDestination:
+def s3_settings(address: DestinationAddress, connection: Connection, folder: str) -> TaskDestination:
+    """RavenDB's settings of a bucket; ``folder`` is appended to the address's path."""
     settings = _settings(address, "region", "endpoint", "path_style", "storage_class")
     bucket, extra = _place(address, "bucket"), connection.extra_dejson
     service = (extra.get("service_config") or {}).get("s3") or {}
@@ -151,7 +152,8 @@ def _glacier(address: DestinationAddress, connection: Connection, folder: str) -
 # --- Azure --------------------------------------------------------------------------------------------------------
 
 
-def _azure(address: DestinationAddress, connection: Connection, folder: str) -> TaskDestination:
+def azure_settings(address: DestinationAddress, connection: Connection, folder: str) -> TaskDestination:
+    """RavenDB's settings of a container; ``folder`` is appended to the address's path."""
     _settings(address)
     container, extra = _place(address, "container"), connection.extra_dejson
     where = f"Connection {connection.conn_id!r}"
@@ -254,10 +256,10 @@ def _joined(*parts: str) -> str | None:
 
 _Opener = Callable[["DestinationAddress", "Connection", str], TaskDestination]
 _KINDS: dict[str, _Opener] = {
-    "s3": _s3,
+    "s3": s3_settings,
     "glacier": _glacier,
-    "azure": _azure,
-    "wasb": _azure,
+    "azure": azure_settings,
+    "wasb": azure_settings,
     "ftp": _ftp,
     "ftps": _ftp,
 }

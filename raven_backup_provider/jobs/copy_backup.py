@@ -129,7 +129,7 @@ class _Copying:
         if any(holder.packed for holder in (*self.holders, there)):
             # What is the same on both sides need not be read; the rest is decided by the manifests themselves.
             settle(self.holders, self.request.signing_key, there)
-            chosen = choose_from(self.request, self.holders)
+            chosen, _ = choose_from(self.request, self.holders)
         chosen = [one for one in chosen if not self._was_let_go(one, there)]
         plans = [(one, self._plan(one, there)) for one in chosen]
         missing = sum(

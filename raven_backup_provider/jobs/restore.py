@@ -35,7 +35,7 @@ def run_restore(
 ) -> RestoreResult:
     """Restore and wait.
 
-    :param destination: where the plan's files are; mode SERVER does not read it.
+    :param destination: where the plan's files are; mode SERVER only takes from it how the server reaches them.
     :param remember: stores a state durably before it returns.
     :param remembered: what an earlier try of the same task stored last; delete it on success.
     :param cancel: when set, the restore is stopped and what it had made is removed.
@@ -44,6 +44,7 @@ def run_restore(
         return run_server_restore(
             plan,
             transport,
+            destination,
             key=key,
             remember=remember,
             remembered=remembered,

@@ -17,7 +17,7 @@ from raven_backup_provider.core.errors import ConfigurationError
 
 
 class RestoreMode(str, Enum):
-    """Who reads the files: SERVER, RavenDB from a path it sees; STREAM, the worker, which imports them over HTTP."""
+    """Who reads the files: SERVER, RavenDB from a path it sees, S3 or Azure; STREAM, the worker, which imports them over HTTP."""
 
     SERVER = "server"
     STREAM = "stream"
@@ -77,7 +77,7 @@ class RestorePlan:
     :param folder: key of the backup folder.
     :param files: the chain up to the chosen point, in restore order.
     :param key_id: fingerprint of the key needed, None for plain or unproven files.
-    :param server_folder: the backup folder as the server sees it (mode SERVER).
+    :param server_folder: the backup folder as the server sees it, or as its store names it (mode SERVER).
     :param server_file: the chosen file exactly as the server lists it (mode SERVER, planned with a transport).
     """
 

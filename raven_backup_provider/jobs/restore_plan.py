@@ -27,7 +27,7 @@ from raven_backup_provider.jobs.restore_model import (
     remembered_plan,
 )
 from raven_backup_provider.jobs.retrieve import require_readable
-from raven_backup_provider.jobs.server_path import server_folder
+from raven_backup_provider.jobs.server_path import restore_folder, restore_store
 from raven_backup_provider.raven import restores
 from raven_backup_provider.raven.transport import Transport
 
@@ -143,9 +143,10 @@ def _plan(source: Source, chosen: Candidate, target: str, mode: RestoreMode, opt
     if mode is RestoreMode.STREAM and any(f.snapshot for f in files):
         raise RestoreRefusedError(
             f"{files[0].key} is a snapshot, which only a RavenDB server can read. Restore it with mode 'server' from a "
-            "folder that the server sees."
+            "folder that the server sees, from S3 or from Azure."
         )
     if mode is RestoreMode.SERVER:
+        restore_store(source.destination)  # said before hours are spent on reading
         _refuse_strangers(chain, files)
     newest = chain.points[-1].manifest if chain.points else None
     manifest = chosen.manifest
@@ -158,7 +159,7 @@ def _plan(source: Source, chosen: Candidate, target: str, mode: RestoreMode, opt
         files=files,
         options=options,
         key_id=manifest.encryption.key_id if manifest and manifest.encryption else None,
-        server_folder=server_folder(source.destination, chain.folder) if mode is RestoreMode.SERVER else None,
+        server_folder=restore_folder(source.destination, chain.folder) if mode is RestoreMode.SERVER else None,
     )
 
 

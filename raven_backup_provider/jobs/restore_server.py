@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raven_backup_provider.core.destination import Destination, ServerStore
 from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import (
     ConfigurationError,
@@ -32,6 +33,7 @@ from raven_backup_provider.jobs.restore_finish import finished, remembered_resul
 from raven_backup_provider.jobs.restore_model import RestoreMode, RestorePlan
 from raven_backup_provider.jobs.restore_result import OnProgress, Remember, RestoreResult, server_progress
 from raven_backup_provider.jobs.restore_retry import Standing, judge_intent, judge_sent
+from raven_backup_provider.jobs.server_path import restore_store
 from raven_backup_provider.raven import databases, operations, restores
 from raven_backup_provider.raven.operations import Operation, OperationState
 from raven_backup_provider.raven.restore_reservation import release, reserved
@@ -40,6 +42,11 @@ from raven_backup_provider.raven.transport import Node, Transport
 
 log = logging.getLogger(__name__)
 
+_CHECK_PATH = "Check the destination's server_path and that the server may read there."
+_CHECK_STORE = (
+    "Check that the server itself can reach that store (proxy, certificates, endpoint) and may read there with the Connection's "
+    "credentials, or restore with mode 'stream'."
+)
 #: Seconds to wait for the new database's record to appear, which identifies what this restore makes.
 _APPEARS_WITHIN = 5.0
 
@@ -91,6 +98,7 @@ class RestoreHandle:
 def start_server_restore(
     plan: RestorePlan,
     transport: Transport,
+    destination: Destination,
     *,
     key: EncryptionKey | None = None,
     remember: Remember,
@@ -99,6 +107,7 @@ def start_server_restore(
 ) -> RestoreHandle:
     """Have a node restore the plan, or reconnect to what an earlier try started.
 
+    :param destination: the plan's; of a store, the server is told its address and credentials.
     :param remember: called with what must be stored before the next step.
     :param remembered: what an earlier try of the same task stored last.
     :raises RestoreRefusedError: the target exists, or the server does not see the files as planned; nothing was sent.
@@ -110,7 +119,7 @@ def start_server_restore(
         remember(earlier.to_json())
         return earlier
     node = transport.answering_node()
-    request = _request(plan, key, transport, node)
+    request = _request(plan, key, restore_store(destination), transport, node)
     restores.require_free_name(transport, node, plan.target)
     intent = {
         "step": "intent",
@@ -214,6 +223,7 @@ def cancel_server_restore(handle: RestoreHandle, transport: Transport) -> None:
 def run_server_restore(
     plan: RestorePlan,
     transport: Transport,
+    destination: Destination,
     *,
     key: EncryptionKey | None = None,
     remember: Remember,
@@ -226,7 +236,7 @@ def run_server_restore(
     done = remembered_result(remembered)
     if done is not None:
         return done
-    handle = start_server_restore(plan, transport, key=key, remember=remember, remembered=remembered)
+    handle = start_server_restore(plan, transport, destination, key=key, remember=remember, remembered=remembered)
     result = finish_server_restore(handle, transport, cancel=cancel, on_progress=on_progress, poll_seconds=poll_seconds)
     remember({"step": "done", "plan": plan.to_json(), "result": result.to_json()})
     return result
@@ -239,28 +249,32 @@ def _require(plan: RestorePlan, key: EncryptionKey | None) -> None:
         raise EncryptionKeyError(f"{plan.folder} is encrypted, and no key is configured.")
 
 
-def _request(plan: RestorePlan, key: EncryptionKey | None, transport: Transport, node: Node) -> restores.RestoreRequest:
+def _request(
+    plan: RestorePlan, key: EncryptionKey | None, store: ServerStore | None, transport: Transport, node: Node
+) -> restores.RestoreRequest:
     """The request, with the chosen file exactly as the server lists it: a name it does not know would be ignored and
     everything restored."""
     folder = str(plan.server_folder)
     try:
-        listed = restores.restore_points(transport, node, folder)
+        listed = restores.restore_points(transport, node, folder, store=store)
     except ServerError as error:
         if error.retryable or type(error) is not ServerError:
             raise
         raise RestoreRefusedError(
             f"The server at {node.url} finds no backup files in {folder}, where the worker sees {plan.folder} of "
-            f"{plan.destination}: {error} Check the destination's server_path and that the server may read there."
+            f"{plan.destination}: {error} {_CHECK_STORE if store is not None else _CHECK_PATH}"
         ) from error
     found = [p for p in listed if p.file.replace("\\", "/").rpartition("/")[2] == plan.point]
     if len(found) != 1:
         raise RestoreRefusedError(
             f"The server at {node.url} does not list {plan.point} in {folder} (it lists "
             f"{', '.join(p.file for p in listed) or 'nothing'}), so it may see another folder than the worker does. "
-            "Check the destination's server_path."
+            f"{_CHECK_STORE if store is not None else _CHECK_PATH}"
         )
     if key is not None and plan.encrypted and node.url.startswith("http:"):
         log.warning("The encryption key travels to %s in clear text, because the server is unsecured.", node.url)
+    if store is not None and node.url.startswith("http:"):
+        log.warning("The store's credentials travel to %s in clear text, because the server is unsecured.", node.url)
     return restores.RestoreRequest(
         database=plan.target,
         folder=found[0].folder or folder,
@@ -268,6 +282,7 @@ def _request(plan: RestorePlan, key: EncryptionKey | None, transport: Transport,
         encryption_key_base64=key.base64() if key is not None and plan.encrypted else None,
         disable_ongoing_tasks=plan.options.disable_ongoing_tasks,
         skip_indexes=plan.options.skip_indexes,
+        store=store,
     )
 
 

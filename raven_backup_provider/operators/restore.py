@@ -38,8 +38,8 @@ class RavenDBRestoreOperator(RavenDBWaitingOperator):
         or, without one, that the destination is that database's own folder. (templated)
     :param destination: where the backups are: an absolute path, a ``file://`` URI, or a Connection id. (templated)
     :param target: name of the database to create; must not exist. (templated)
-    :param mode: ``server``, RavenDB reads the files from a path it sees (``server_path``), or ``stream``, the worker reads
-        them and imports them over HTTP. (templated)
+    :param mode: ``server``, RavenDB reads the files itself, from a path it sees (``server_path``), S3 or Azure (with the
+        Connection's credentials), or ``stream``, the worker reads them and imports them over HTTP. (templated)
     :param point: restore up to this point: ``latest`` or empty, a backup file's name, or a time with zone such as
         ``2026-11-22T10:00:00Z``, which means the newest point not after it. (templated)
     :param encryption_key_conn_id: Connection whose password is the key the files were encrypted with. (templated)

@@ -114,7 +114,12 @@ class ServerRestoreWork:
         """Send the restore, or reconnect to the one an earlier try sent."""
         plan = self._inputs.plan(self._transport, self._operator.cancellation.event, remembered)
         return start_server_restore(
-            plan, self._transport, key=self._inputs.key, remember=remember, remembered=_begun(remembered)
+            plan,
+            self._transport,
+            self._inputs.destination,
+            key=self._inputs.key,
+            remember=remember,
+            remembered=_begun(remembered),
         )
 
     def load(self, handle: Mapping[str, Any]) -> RestoreHandle:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raven_backup_provider.core.destination import ServerStore
 from raven_backup_provider.core.errors import (
     ConfigurationError,
     DatabaseBusyError,
@@ -40,11 +41,12 @@ class RestoreRequest:
     """What to restore from where.
 
     :param database: name of the new database; must not exist in any letter case.
-    :param folder: the folder that directly holds the files, as the server sees it.
+    :param folder: the folder that directly holds the files, as the server sees it or as ``store`` names it.
     :param last_file: name of the last file to restore (in ``folder``); None: all of them.
     :param encryption_key_base64: key of an encrypted backup.
     :param disable_ongoing_tasks: the new database's tasks (replication, ETL, backups) come back disabled.
     :param skip_indexes: restore no index definitions.
+    :param store: the server reads there; None: a path on its disk.
     """
 
     database: str
@@ -53,6 +55,7 @@ class RestoreRequest:
     encryption_key_base64: str | None = field(default=None, repr=False)
     disable_ongoing_tasks: bool = True
     skip_indexes: bool = False
+    store: ServerStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,15 @@ class ServerRestorePoint:
 def request_body(request: RestoreRequest) -> dict[str, Any]:
     """The JSON of ``POST /admin/restore/database``; never with a ``DataDirectory``."""
     body: dict[str, Any] = {
-        "Type": "Local",
         "DatabaseName": request.database,
-        "BackupLocation": request.folder,
         "DisableOngoingTasks": request.disable_ongoing_tasks,
         "SkipIndexes": request.skip_indexes,
     }
+    if request.store is None:
+        body |= {"Type": "Local", "BackupLocation": request.folder}
+    else:
+        settings = {**request.store.settings, "RemoteFolderName": request.folder}
+        body |= {"Type": request.store.kind, "Settings": settings}
     if request.last_file is not None:
         # A bare name would be silently ignored and everything restored.
         body["LastFileNameToRestore"] = _full_path(request.folder, request.last_file)
@@ -150,12 +156,14 @@ def _record_is_made(state: OperationState) -> bool:
 
 
 def restore_points(
-    t: Transport, node: Node, folder: str, *, timeout: float | None = None
+    t: Transport, node: Node, folder: str, *, store: ServerStore | None = None, timeout: float | None = None
 ) -> tuple[ServerRestorePoint, ...]:
-    """What RavenDB itself would offer to restore from a folder on its disk, newest first (Operator)."""
-    told = t.send(
-        "POST", "/admin/restore/points", {"FolderPath": folder}, {"type": "Local"}, node=node, timeout=timeout
-    )
+    """What RavenDB itself would offer to restore from a folder on its disk, or of a store, newest first (Operator)."""
+    body: dict[str, Any] = {"FolderPath": folder}
+    if store is not None:
+        body = {**store.settings, "RemoteFolderName": folder}
+    kind = store.kind if store is not None else "Local"
+    told = t.send("POST", "/admin/restore/points", body, {"type": kind}, node=node, timeout=timeout)
     return tuple(_point(one) for one in (told or {}).get("List") or [])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,19 @@ def test_a_relative_path_with_a_slash_is_a_folder_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert raven_backup("list", "--destination", "./", "--json").document["destination"] == f"folder:{tmp_path}"
+
+
+def test_stdout_has_one_json_document_and_nothing_that_airflow_or_its_hooks_say(tmp_path: Path) -> None:
+    """A password of four letters is one of the things that Airflow warns about."""
+    extra = {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}
+    store = json.dumps({"conn_type": "aws", "login": "key", "password": "four", "extra": extra})
+    environment = {
+        "AIRFLOW_CONN_STORE": store,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    }
+    answer = run_command(
+        "list", "--json", "--destination", "s3://store@bucket/p?retry_seconds=1", environment=environment
+    )
+    assert answer.document["error"]["exit_code"] == answer.code == 3
+    assert "AWS Connection" in answer.err

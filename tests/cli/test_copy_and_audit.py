@@ -61,6 +61,20 @@ def test_a_destination_that_fails_does_not_keep_the_others_from_their_copy(
     assert contents(FolderDestination(places[1])) == contents(FolderDestination(places[0]))
 
 
+def test_only_if_each_failed_copy_can_succeed_later_does_the_exit_code_say_so(
+    places: list[Path], raven_backup: RavenBackup, tmp_path: Path, set_connection: SetConnection
+) -> None:
+    endpoint = {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}
+    set_connection("down", "aws", login="key", password="secret", extra=endpoint)
+    copy = ["copy", "--database", "shop", "--source", place(places[0]), "--json"]
+    down = ["--destination", "s3://down@bucket/p?retry_seconds=1"]
+    gone = ["--destination", str(tmp_path / "not-mounted") + "/"]
+    assert raven_backup(*copy, *down).code == 3
+    both = raven_backup(*copy, *down, *gone)
+    assert both.code == 1
+    assert [one["error"]["exit_code"] for one in both.document["destinations"]] == [3, 1]
+
+
 def test_a_source_that_is_gone_is_passed_over(
     places: list[Path], raven_backup: RavenBackup, tmp_path: Path, chain: MadeChain
 ) -> None:

@@ -1,6 +1,6 @@
 """Backups of a real RavenDB straight to S3 and back: chains restore equal, and failures on the way leave no half restore point.
 
-Against moto over HTTPS, which enforces rights here: RavenDB's documented minimal policy is enough to back up.
+Against moto over HTTPS. What few rights allow: test_s3_minimal_policy.py.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from demo.sandbox import RavenServer, data
-from raven_backup_provider.core.errors import DestinationError, MissingRightError
+from raven_backup_provider.core.errors import MissingRightError
 from raven_backup_provider.core.model import BackupKind
 from raven_backup_provider.jobs.backup_request import Outcome
 from raven_backup_provider.jobs.steps import Step
 from raven_backup_provider.jobs.verify import verify
-from tests.support.backups import put_some
 from tests.support.backups_s3 import S3Backups
 from tests.support.restores import assert_equal, by_our_stream_mode, restore_by_ravendb, restored_state
 from tests.support.rounds import ROUNDS
@@ -26,8 +25,6 @@ from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import MotoServer, moto_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
-
-MINIMAL = ("s3:PutObject", "s3:ListBucket", "s3:GetBucketAcl", "s3:GetBucketLocation")
 
 
 @pytest.fixture(scope="module")
@@ -134,47 +131,3 @@ def test_a_backup_that_could_not_be_written_is_no_point_and_the_next_one_is(
 
 def _newest(backups: S3Backups) -> str:
     return backups.catalog().chains[-1].points[-1].key
-
-
-def test_with_ravendbs_minimal_policy_every_backup_is_a_full_that_says_why_and_nothing_else_is_possible(
-    raven71: RavenServer, tmp_path: Path
-) -> None:
-    data.create_database(raven71, "minimal")
-    put_some(raven71, "minimal")
-    with moto_server() as enforcing:
-        bucket = enforcing.new_bucket()
-        key, secret = enforcing.user("backup", *MINIMAL)
-        reader = enforcing.user("reader", *MINIMAL, "s3:GetObject")
-        enforcing.enforce()
-        few = S3Backups(
-            raven71,
-            "minimal",
-            tmp_path,
-            store=enforcing,
-            bucket=bucket,
-            client=enforcing.client(key=key, secret=secret),
-        )
-        more = S3Backups(
-            raven71,
-            "minimal",
-            tmp_path,
-            store=enforcing,
-            bucket=bucket,
-            client=enforcing.client(key=reader[0], secret=reader[1]),
-        )
-        first = few.take()
-        put_some(raven71, "minimal", start=3)
-        original = few.state()
-        second = few.take()
-        assert (first.manifest.kind, second.manifest.kind) == (BackupKind.FULL, BackupKind.FULL)
-        assert "manifests of earlier backups cannot be read" in second.reason
-        assert "s3:GetObject" in second.manifest.reason
-        assert any("Every backup will be a full" in warning for warning in second.manifest.warnings)
-        with pytest.raises(MissingRightError, match="s3:GetObject"):
-            verify(few.destination, "minimal")
-        with pytest.raises(MissingRightError, match="s3:DeleteObject"):
-            more.destination.delete([f"{first.key}.manifest.json"])
-        with pytest.raises(DestinationError, match="s3:DeleteObject"):
-            few.destination.delete([f"{first.key}.manifest.json"])
-        assert verify(more.destination, "minimal").ok
-        assert_equal(original, restored_state(more, second.key, by_our_stream_mode), incrementals=0)

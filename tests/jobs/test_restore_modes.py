@@ -273,7 +273,7 @@ def test_starting_and_finishing_may_happen_in_two_processes(plain_chain: Backups
     target = database(plain_chain.server, "restored", create=False)
     with Transport(plain_chain.settings) as transport:
         plan = plan_restore(plain_chain.destination, plain_chain.database, transport, target=target, mode="server")
-        handle = start_server_restore(plan, transport, remember=lambda state: None)
+        handle = start_server_restore(plan, transport, plain_chain.destination, remember=lambda state: None)
         stored = json.loads(json.dumps(handle.to_json()))
     with Transport(plain_chain.settings) as transport:
         result = finish_server_restore(RestoreHandle.from_json(stored), transport, poll_seconds=0.1)

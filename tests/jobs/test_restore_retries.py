@@ -209,7 +209,7 @@ def test_a_name_reserved_by_another_restore_is_not_sent_to(server_restore: Resto
             reserved(transport, node, server_restore.target.upper(), databases.new_topology_id()),
             pytest.raises(DatabaseBusyError, match="not sent"),
         ):
-            start_server_restore(plan, transport, remember=stored.append)
+            start_server_restore(plan, transport, large.destination, remember=stored.append)
         assert stored[-1]["step"] == "refused"
         assert server_restore.count() == 0
     server_restore.retried()

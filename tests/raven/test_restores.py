@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.sandbox import RavenServer, data
+from raven_backup_provider.core.destination import ServerStore
 from raven_backup_provider.core.errors import (
     ConfigurationError,
     OperationFailedError,
@@ -17,6 +18,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.model import BackupType
 from raven_backup_provider.raven import operations, restores, server_backup
+from raven_backup_provider.raven.redaction import secrets_in
 from raven_backup_provider.raven.restores import RestoreRequest
 from raven_backup_provider.raven.transport import Transport
 from tests.support.relay import Relay
@@ -138,3 +140,15 @@ def test_the_request_names_the_last_file_by_its_full_path_and_never_a_data_direc
     assert windows["LastFileNameToRestore"] == "C:\\backups\\f\\x.ravendb-full-backup"
     with pytest.raises(ConfigurationError, match="not a path"):
         restores.request_body(RestoreRequest("new", "/backups/f", "../x"))
+
+
+def test_the_request_for_a_store_names_its_folder_and_last_file_there_and_shows_no_secret() -> None:
+    store = ServerStore("S3", {"BucketName": "b", "AwsSecretKey": "do-not-show"})
+    request = RestoreRequest("new", "ravendb/shop/f/", "x.ravendb-full-backup", store=store)
+    body = restores.request_body(request)
+    assert (body["Type"], body["Settings"]["RemoteFolderName"]) == ("S3", "ravendb/shop/f/")
+    assert body["LastFileNameToRestore"] == "ravendb/shop/f/x.ravendb-full-backup"
+    assert body["Settings"]["AwsSecretKey"] == "do-not-show"
+    assert "BackupLocation" not in body
+    assert "do-not-show" not in repr(request)
+    assert secrets_in(body) == ("do-not-show",)

@@ -18,13 +18,16 @@ _BLOCK = 65536
 
 
 class Relay:
-    """Listens on `host` and forwards to the server behind `target_url`."""
+    """Listens on `host` and forwards to the server behind `target_url`.
 
-    def __init__(self, target_url: str, *, host: str = "127.0.0.1") -> None:
+    :param port: such as that of one that refuses by now; 0: any.
+    """
+
+    def __init__(self, target_url: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         parts = urlsplit(target_url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._scheme = parts.scheme
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self._host, self.port = host, int(self._listener.getsockname()[1])
         self._mode: Callable[[socket.socket], None] = self._forward
         self._down_limit: int | None = None

@@ -122,6 +122,11 @@ class MotoServer(S3Server):
 
     def user(self, name: str, *actions: str) -> tuple[str, str]:
         """A user with these rights and no others, once :meth:`enforce` was called: access key and secret."""
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        return self.user_with_policy(name, {"Version": "2012-10-17", "Statement": [allowed]})
+
+    def user_with_policy(self, name: str, policy: dict[str, Any]) -> tuple[str, str]:
+        """The same for a policy as documents print it."""
         iam = boto3.client(
             "iam",
             endpoint_url=self.url,
@@ -131,7 +136,6 @@ class MotoServer(S3Server):
             aws_secret_access_key=self.secret,
         )
         iam.create_user(UserName=name)
-        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
         iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=json.dumps(policy))
         found = iam.create_access_key(UserName=name)["AccessKey"]
         return found["AccessKeyId"], found["SecretAccessKey"]
