@@ -70,7 +70,7 @@ def test_a_text_written_by_an_earlier_release_stays_readable() -> None:
     )
     note = read_note(json.dumps({"raven_backup": 1, "key": "shop/f.manifest.json", "text": packed}))
     assert note is not None
-    assert note.text == dump(manifest(1))
+    assert note.text == dump(manifest(1)).replace(b' "counters": null,\n', b""), "which that release did not know"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from raven_backup_provider.core.encryption import Decryptor, EncryptionKey
 from raven_backup_provider.core.errors import ExportRejectedError
 from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.jobs.export_pipeline import run_export
+from raven_backup_provider.jobs.export_pipeline import ContentLook, run_export
 
 BODY = [b'{"BuildVersion":71028,"Docs":[', b'{"@metadata":{"@id":"a"}},' * 9000, b'{"@metadata":{"@id":"b"}}]}']
 PLAIN = b"".join(BODY)
@@ -33,7 +33,7 @@ class Sink:
 def test_the_digest_is_that_of_what_was_written(key: EncryptionKey | None, asks_the_writer: bool) -> None:
     sink = Sink()
     given = sink.given if asks_the_writer else None
-    exported = run_export(iter(BODY), sink.write, key=key, parse=False, given=given)
+    exported = run_export(iter(BODY), sink.write, key=key, look=ContentLook(), given=given)
     assert exported.digest == sink.given()
     assert exported.body_bytes == len(PLAIN)
     if key is None:
@@ -46,4 +46,4 @@ def test_the_digest_is_that_of_what_was_written(key: EncryptionKey | None, asks_
 def test_a_writer_that_counts_other_bytes_than_it_was_given_is_not_believed() -> None:
     sink = Sink()
     with pytest.raises(ExportRejectedError, match="were written"):
-        run_export(iter(BODY), lambda data: sink.write(data[:-1]), key=None, parse=False, given=sink.given)
+        run_export(iter(BODY), lambda data: sink.write(data[:-1]), key=None, look=ContentLook(), given=sink.given)

@@ -70,7 +70,7 @@ def test_a_restore_asks_leaves_the_worker_and_restores_when_the_files_can_be_rea
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(task.context())
     assert sorted(archive.asked) == [(point.key, "bulk", 5) for point in place.points()]
-    told = capsys.readouterr().out + caplog.text
+    told = "".join(capsys.readouterr()) + caplog.text
     assert "known to take 5-12 h" in told
     assert "waits in the triggerer" in told
     archive.finish()

@@ -52,6 +52,7 @@ def chain_of_three(t: Transport, server: RavenServer, database: str) -> list[byt
     round_0(server, database)
     data.configure_expiration(server, database, disabled=True)
     data.create_subscription(server, database, "dropped later", "from Notes")
+    data.create_subscription(server, database, "kept", "from Notes")
     tombstones.create_guard(t, node, database)
     files, etag = [], 0
     for change in (round_1, round_2, None):

@@ -232,7 +232,7 @@ def test_without_a_state_store_it_watches_all_the_same_and_says_what_is_lost(
     watching = Watching(stage, None)
     watch(watching, lambda: stage.run("full"))
     assert len(watching.events) == 1
-    assert "Give each asset a watcher of its own" in caplog.text + capsys.readouterr().out
+    assert "Give each asset a watcher of its own" in caplog.text + "".join(capsys.readouterr())
 
 
 def test_a_task_that_is_deleted_and_made_anew_goes_on_being_watched(
@@ -253,7 +253,7 @@ def test_a_task_that_is_deleted_and_made_anew_goes_on_being_watched(
     )
     assert [event["kinds"] for event in watching.events] == [["full"], ["full"]]
     assert watching.events[0]["task_id"] != watching.events[1]["task_id"]
-    assert f"has no backup task '{NAME}'" in caplog.text + capsys.readouterr().out
+    assert f"has no backup task '{NAME}'" in caplog.text + "".join(capsys.readouterr())
 
 
 def test_a_missing_database_is_said_clearly_and_watched_for(
@@ -269,7 +269,7 @@ def test_a_missing_database_is_said_clearly_and_watched_for(
     data.delete_database(raven54, stage.database)
     watch(watching := Watching(stage, Store()))
     assert watching.events == []
-    said = caplog.text + capsys.readouterr().out
+    said = caplog.text + "".join(capsys.readouterr())
     assert f"Database '{stage.database}'" in said
     assert "does not exist" in said
 
