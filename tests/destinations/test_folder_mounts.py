@@ -70,6 +70,7 @@ class TestFolderOverSsh(_Mounted):
 
 class TestFolderOnWindowsShare(_Mounted):
     mount = staticmethod(mounts.smb)
+    removes_open_files = False
 
     def test_what_a_killed_writer_left_is_swept(self, destination: Destination, same_place: Destination) -> None:
         """Not the contract's way, which leaves writers of this process: a share removes no file that is open."""
@@ -85,12 +86,6 @@ class TestFolderOnWindowsShare(_Mounted):
             living.commit(digest_of(b"content"))
         assert same_place.sweep_partial("") == []
         assert keys(same_place) == [FILE, f"{FOLDER}/living"]
-
-    @pytest.mark.skip("the contract leaves a writer of this process open, and a share removes no file that is open")
-    def test_what_an_interrupted_copy_left_outlives_the_sweep_of_other_runs_and_what_an_export_left_does_not(
-        self, destination: Destination, same_place: Destination
-    ) -> None:
-        """Nothing to see here."""
 
 
 class TestFolderOnSlowLink(_Mounted):
