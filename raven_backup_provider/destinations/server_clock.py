@@ -6,7 +6,9 @@ from datetime import datetime
 
 from raven_backup_provider.core.errors import DestinationAccessError
 from raven_backup_provider.destinations.partial_names import partial_name
-from raven_backup_provider.destinations.server_session import Entry, ServerSession
+from raven_backup_provider.destinations.server_session import Entry, Refusal, RefusedError, ServerSession
+
+_TRIES = 3
 
 
 def server_now(session: ServerSession, folder: str) -> datetime:
@@ -15,12 +17,25 @@ def server_now(session: ServerSession, folder: str) -> datetime:
     :param folder: where a file may be written for a moment.
     :raises DestinationAccessError: the server does not tell times.
     """
+    for _ in range(_TRIES - 1):
+        found = _stamp(session, folder)
+        if found is not None:
+            return time_of(found)
+    return time_of(_stamp(session, folder))
+
+
+def _stamp(session: ServerSession, folder: str) -> Entry | None:
+    """A file written and removed; None: the run that holds the folder swept it in between, as a leftover."""
     path = f"{folder}/{partial_name('raven-backup-clock')}"
     session.upload(path, 0, new=True).finish()
     try:
-        return time_of(session.look(path))
+        return session.look(path)
     finally:
-        session.remove_file(path)
+        try:
+            session.remove_file(path)
+        except RefusedError as error:
+            if error.refusal is not Refusal.MISSING:
+                raise
 
 
 def time_of(found: Entry | None) -> datetime:

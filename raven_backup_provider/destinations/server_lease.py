@@ -83,18 +83,26 @@ class ServerLease:
         session.claim(self._path)
 
     def read(self) -> SeenLease | None:
-        try:
-            found = self._ask(self._read)
-            if found is not None and found[0] is None:
-                found = self._sign_for_the_silent()
-            if found is None or found[0] is None:
-                return None
-            self._seen = text = found[0]
-            if text == self._mine:
-                return SeenLease(text, 0.0)
-            return SeenLease(text or _UNSIGNED, max(0.0, (self._now() - time_of(found[1])).total_seconds()))
-        except RefusedError as error:
-            raise self._mapped(error) from error
+        for attempt in range(_TRIES):
+            try:
+                return self._seen_now()
+            except RefusedError as error:
+                # Given up just now, and the folder with it, so that there was nowhere to ask the server's clock. Whatever the
+                # refusal says: vsftpd calls a missing folder a lack of rights. A third run may have it by the next look.
+                if attempt == _TRIES - 1:
+                    raise self._mapped(error) from error
+        raise AssertionError("the last try returns or raises")
+
+    def _seen_now(self) -> SeenLease | None:
+        found = self._ask(self._read)
+        if found is not None and found[0] is None:
+            found = self._sign_for_the_silent()
+        if found is None or found[0] is None:
+            return None
+        self._seen = text = found[0]
+        if text == self._mine:
+            return SeenLease(text, 0.0)
+        return SeenLease(text or _UNSIGNED, max(0.0, (self._now() - time_of(found[1])).total_seconds()))
 
     def renew(self, text: str) -> None:
         try:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from raven_backup_provider.core.errors import (
     LockedError,
 )
 from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.destinations import server_upload
+from raven_backup_provider.destinations import server_clock, server_lease, server_upload
 from raven_backup_provider.destinations.lease import LEASE_NAME, LIFETIME
 from raven_backup_provider.destinations.server_folder import ServerDestination
-from raven_backup_provider.destinations.server_session import ConnectionLostError
+from raven_backup_provider.destinations.server_session import ConnectionLostError, ServerSession
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
 from tests.support.small_disk import small_disk
 
@@ -579,6 +580,54 @@ class ServerFaults:
             store(destination, "other/file")  # not what the lease is for
             lease._lost = None
         assert keys(destination) == ["other/file", FILE]
+
+    def test_a_lease_given_up_while_another_run_looks_how_old_it_is_is_free(
+        self, server: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        holder, rival = server.destination(root), server.destination(root)
+        held = holder.exclusive("shop")
+        held.__enter__()
+        clock = server_clock.server_now
+        given_up: list[None] = []
+
+        def give_up_first(session: ServerSession, folder: str) -> Any:
+            if not given_up:
+                held.__exit__(None, None, None)  # and with it goes the folder, empty as it is
+                given_up.append(None)
+            return clock(session, folder)
+
+        monkeypatch.setattr(server_lease, "server_now", give_up_first)
+        with rival.exclusive("shop"):
+            store(rival, FILE)
+        assert given_up
+        assert keys(rival) == [FILE]
+
+    def test_a_holder_that_sweeps_while_another_run_asks_the_servers_clock_spoils_nothing(
+        self, server: Any, root: Path
+    ) -> None:
+        destination = server.destination(root)
+        store(destination, FILE)
+        swept: list[str] = []
+
+        class SweptOnce:
+            """The session of the one who asks; between its write and its look the holder sweeps."""
+
+            def __init__(self, session: ServerSession) -> None:
+                self._session = session
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._session, name)
+
+            def look(self, path: str) -> Any:
+                if not swept:
+                    swept.extend(destination.sweep_partial(""))
+                return self._session.look(path)
+
+        with server.destination(root)._link.session() as session:
+            now = server_clock.server_now(SweptOnce(session), server.path_of(root))
+        assert len(swept) == 1
+        assert abs((now - datetime.now(timezone.utc)).total_seconds()) < 60
+        assert on_disk(root) == [FILE.split("/")[0], FOLDER, FILE]
 
     def test_runs_that_take_and_leave_the_lease_all_the_time_never_hold_it_together(
         self, server: Any, root: Path
