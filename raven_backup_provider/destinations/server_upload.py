@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 #: Bytes kept after they were sent, where the server says nothing before the end. More than the buffers of both systems hold
 #: (Linux: up to 4 and 6 MiB), so that what a server lost is among them.
 _KEPT = 16 << 20
-#: Losses in a row at the same size of the file after which it is not the line.
-_STUCK = 3
+#: Losses in a row at the same size of the file after which it is not the line. A small file on a bad line has a few by chance.
+_STUCK = 5
 
 
 class SteadyUpload:
