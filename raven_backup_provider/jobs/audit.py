@@ -63,9 +63,7 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     bytes_sent = sum(heal(one, places, request, run) for one in found) if request.heal else 0
     rows = tuple(row for one in found for row in one.all_rows())
     seconds = round(run.monotonic() - begun, 3)
-    report = AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds)
-    log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.table())
-    return report
+    return AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds)
 
 
 def _is_healable(one: Audited) -> bool:

@@ -102,9 +102,7 @@ def copy_backup(
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
-    result = CopyResult(name, target.identity, copied, newest, seconds, unread, (*copying.warnings, *left_out))
-    log.info("%s", result.summary())
-    return result
+    return CopyResult(name, target.identity, copied, newest, seconds, unread, (*copying.warnings, *left_out))
 
 
 def _incomplete(target: Destination, troubles: Sequence[RavenBackupError]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -39,8 +38,6 @@ from raven_backup_provider.jobs.verify_selection import (
 )
 
 __all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "files_to_read", "verify"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +107,7 @@ def verify(
     seconds = round(monotonic() - begun, 3)
     # Those that another part of the sample will read are allowed as well; where nothing is parsed at all, nothing is.
     allowed = (Verdict.READABLE, Verdict.MANIFEST_MISSING) if allow_unproven and deep else ()
-    report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, seconds, allowed)
-    log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.summary())
-    return report
+    return VerifyReport(destination.identity, tuple(found), tuple(problems), read, seconds, allowed)
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:

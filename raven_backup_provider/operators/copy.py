@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from raven_backup_provider.jobs.copy_model import CopyResult
+
+log = logging.getLogger(__name__)
 
 #: Warnings in the XCom value; the log has all.
 MOST_NAMED = 20
@@ -87,6 +90,7 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         sources = [open_destination(name, None) for name in names(self.source, "source")]
         target = open_destination(self.destination, None)
         result = copy_backup(request, sources, target, CopyRun(cancel=self.cancellation.event))
+        log.info("%s", result.summary())
         summary = self._summary(result)
         report_copy(context, str(self.destination).strip(), summary)
         return summary
