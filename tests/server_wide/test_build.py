@@ -112,7 +112,9 @@ def test_a_lane_for_each_destination(stage: Stage) -> None:
         ("copies.copy", "copies.verify"),
         ("copies.verify", "copies.retention"),
     }
-    assert dag.task_dict["copies.copy"].source.endswith("/primary")
+    copy = dag.task_dict["copies.copy"]
+    assert copy.source.endswith("/primary")
+    assert [place.rpartition("/")[2] for place in copy.other_sources] == ["copy"]
 
 
 @pytest.mark.parametrize(
