@@ -174,9 +174,20 @@ def _export(
     )
     log.info("Taking a backup of %s (%s) on node %s: %s.", mark.name, decision.kind, mark.node_tag, decision.reason)
     known = known_counters([p.manifest for p in _continued(catalog, decision)])
-    result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold, known))
+    last_full = _last_full(job, catalog, mark) if decision.kind is BackupKind.FULL else None
+    plan = ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold, known, last_full)
+    result = export_backup(job, plan)
     log.info("Made %s: %s bytes, SHA-256 %s.", result.key, result.manifest.file.size, result.manifest.file.sha256)
     return result
+
+
+def _last_full(job: ExportJob, catalog: Catalog, mark: DatabaseMark) -> int | None:
+    """Bytes of the newest full of this very database that was made in the same way."""
+    for point in reversed(catalog.points()):
+        made = point.manifest
+        if (made.kind, made.engine, made.compression) == (BackupKind.FULL, Engine.STREAM, job.request.compression):
+            return made.file.size if made.database.id == mark.database_id else None
+    return None
 
 
 def _require_space(job: ExportJob, catalog: Catalog, decision: Decision) -> None:
