@@ -62,6 +62,7 @@ def _print_database(one: DatabasePoints) -> None:
     for title, entries in (
         ("Held: not deleted by any prune", one.holds),
         ("Problems", one.problems),
+        ("Times that are wrong, because a clock was: restore these by name", one.wrong_times),
         ("Being written, or left by a killed run", one.in_progress),
         ("Left by a deletion that was interrupted, no restore points; the next prune removes them", one.leftovers),
     ):
