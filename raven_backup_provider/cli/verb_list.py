@@ -12,6 +12,7 @@ from raven_backup_provider.cli import arguments as shared
 from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode
 from raven_backup_provider.cli.output import print_json, print_table, size_text
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.list_points import DatabasePoints, PointRow, list_points
 from raven_backup_provider.jobs.unproven_files import UnprovenFile
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if any(one.unproven for one in found):
             print(_UNPROVEN)
         if not found:
-            print(f"There is no backup at {destination.identity}.")
+            print(f"There is no backup at {destination.identity}.{unmounted_hint(destination)}")
     return ExitCode.FAILED if any(one.problems for one in found) else ExitCode.OK
 
 

@@ -8,7 +8,7 @@ older than the oldest one it still has, nothing is expected.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from raven_backup_provider.core.catalog import RestorePoint
 from raven_backup_provider.core.database_key import folder_key
@@ -27,6 +27,7 @@ from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.audit_compare import Audited, fill_rows
 from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, State
 from raven_backup_provider.jobs.audit_report import AuditReport
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.heal import heal
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
@@ -51,7 +52,10 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     found, unreachable = _read_all(places, request, may_use_pack=not request.deep)
     if not found and not unreachable:
         whose = f" of '{request.database}'" if request.database else ""
-        raise RestorePointNotFoundError(f"There is no backup{whose} at {', '.join(places)}: nothing was audited.")
+        hints = "".join(unmounted_hint(place) for place in places.values())
+        raise RestorePointNotFoundError(
+            f"There is no backup{whose} at {', '.join(places)}: nothing was audited.{hints}"
+        )
     for one in found:
         fill_rows(one, tuple(places), request, run.clock())
     if request.heal and not request.deep and any(_is_healable(one) for one in found):
@@ -63,7 +67,18 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     bytes_sent = sum(heal(one, places, request, run) for one in found) if request.heal else 0
     rows = tuple(row for one in found for row in one.all_rows())
     seconds = round(run.monotonic() - begun, 3)
-    return AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds)
+    notes = tuple(_empty_places(places, unreachable, found))
+    return AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds, notes)
+
+
+def _empty_places(
+    places: Mapping[str, Destination], unreachable: Mapping[str, str], found: Sequence[Audited]
+) -> Iterator[str]:
+    """Places that hold nothing of what others do: new ones, or not what they should be."""
+    holding = {identity for one in found for identity in one.holders}
+    for identity, place in places.items():
+        if identity not in holding and identity not in unreachable:
+            yield f"{identity} holds nothing of what the other destinations do.{unmounted_hint(place)}"
 
 
 def _is_healable(one: Audited) -> bool:

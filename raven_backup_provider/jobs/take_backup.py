@@ -20,6 +20,7 @@ from raven_backup_provider.core.names import database_folder, file_name, folder_
 from raven_backup_provider.jobs.accept_export import LostDeletionsError
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
 from raven_backup_provider.jobs.kept_counters import known_counters
 from raven_backup_provider.jobs.partial_files import sweep_abandoned
@@ -152,6 +153,12 @@ def _prepare_full(
     """Renew the guard, then read the mark: tombstones from here on are held for the first incremental."""
     job.on_step(Step.RENEW_GUARD)
     hold.begin_chain(_recorded_guard(catalog))
+    if hold.adopted and not catalog.chains:
+        place = job.destination
+        hold.note(
+            f"{name} has a tombstone guard already, so backups of it were taken before, but {place.identity} holds none of them. "
+            f"If this is not their first to this place, look where they are.{unmounted_hint(place)}"
+        )
     job.on_step(Step.READ_MARK)
     return databases.read_mark(job.transport, responsible.node, name)
 

@@ -14,6 +14,7 @@ from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import RestorePointNotFoundError
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
@@ -192,4 +193,7 @@ def _require_something(
         raise RestorePointNotFoundError(f"{destination.identity} holds no backup folder {', '.join(missing)}.")
     if not found and not problems:
         whose = f" of '{database}'" if database is not None else ""
-        raise RestorePointNotFoundError(f"There is no backup{whose} at {destination.identity}: nothing was verified.")
+        hint = unmounted_hint(destination)
+        raise RestorePointNotFoundError(
+            f"There is no backup{whose} at {destination.identity}: nothing was verified.{hint}"
+        )
