@@ -21,11 +21,13 @@ from raven_backup_provider.core.errors import (
     RestorePointNotFoundError,
     SourceFailedError,
 )
+from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import database_folder
 from raven_backup_provider.core.transfer import read_whole
 from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.audit_compare import Audited, fill_rows
-from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, State
+from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, Row, State
+from raven_backup_provider.jobs.audit_native import read_native
 from raven_backup_provider.jobs.audit_report import AuditReport
 from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.heal import heal
@@ -138,7 +140,9 @@ def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) 
         for point, row in one.rows
         if row.cells[identity].state is State.PRESENT and _in_sample(request, point)
     ]
-    progress = TransferProgress("Audit", sum(p.manifest.file.size for *_, p, _ in chosen), run.monotonic)
+    native = list(_native_files(found, request))
+    total = sum(p.manifest.file.size for *_, p, _ in chosen) + sum(stored.size for *_, stored in native)
+    progress = TransferProgress("Audit", total, run.monotonic)
     in_a_row: dict[str, int] = {}
     for one, identity, point, row in sorted(chosen, key=lambda c: list(c[0].holders).index(c[1])):
         if in_a_row.get(identity, 0) >= _UNREADABLE:
@@ -147,7 +151,20 @@ def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) 
         row.cells[identity] = _read_cell(one.holders[identity], point, run, progress)
         unreadable = row.cells[identity].state is State.UNREACHABLE
         in_a_row[identity] = in_a_row.get(identity, 0) + 1 if unreadable else 0
+    for holder, row, stored in native:
+        if in_a_row.get(holder.identity, 0) < _UNREADABLE:
+            row.cells[holder.identity] = read_native(holder, stored, run, progress)
     return progress.bytes
+
+
+def _native_files(found: Sequence[Audited], request: AuditRequest) -> Iterator[tuple[Holder, Row, StoredFile]]:
+    for one in found:
+        for row in one.others:
+            for identity, cell in row.cells.items():
+                stored = one.holders[identity].files(row.chain)[row.file].stored
+                wanted = request.sample is None or request.sample.holds_text(row.file)
+                if cell.state is State.NATIVE and stored is not None and wanted:
+                    yield one.holders[identity], row, stored
 
 
 def _in_sample(request: AuditRequest, point: MergedPoint) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from raven_backup_provider.core.errors import CopiesDifferError, DestinationError
 from raven_backup_provider.jobs.audit_model import Row, State
+from raven_backup_provider.jobs.audit_native import NATIVE
 
 #: Details that the error and the table list; the JSON has them all.
 _LISTED = 50
@@ -84,6 +85,7 @@ class AuditReport:
         faults = self.faults()
         more = [f"... and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
         listed = [f"  - {fault}" for fault in faults[:_LISTED] + more]
+        listed += [f"{State.NATIVE}: {NATIVE}."] if self._has(State.NATIVE) else []
         return "\n".join([*legend, *(line.rstrip() for line in table), *listed, *self.notes, self._sum()])
 
     def _lines(self) -> Iterator[tuple[str, ...]]:
@@ -94,6 +96,9 @@ class AuditReport:
 
     def _words(self, row: Row) -> tuple[str, ...]:
         return tuple(row.cells[i].word if i in row.cells else "-" for i in self.destinations)
+
+    def _has(self, state: State) -> bool:
+        return any(cell.state is state for row in self.rows for cell in row.cells.values())
 
     def _sum(self) -> str:
         count = len(self.faults())
