@@ -40,6 +40,15 @@ def add_database(parser: argparse.ArgumentParser, help_text: str, *, required: b
     parser.add_argument("--database", metavar="NAME", required=required, help=help_text)
 
 
+def add_database_of_server(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The database of the server that :func:`add_server` names; :func:`..clients.database_name` says which one is meant."""
+    parser.add_argument(
+        "--database",
+        metavar="NAME",
+        help=f"{help_text} (default: the Connection's default database, or the one in --url http://host:8080/databases/NAME)",
+    )
+
+
 def add_destination(parser: argparse.ArgumentParser) -> None:
     """Where the backups are."""
     group = parser.add_argument_group("destination")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from raven_backup_provider.cli.arguments import DEFAULT_CONN
 from raven_backup_provider.cli.output import log_to_stderr
@@ -47,8 +48,31 @@ def open_transport(arguments: argparse.Namespace) -> Transport:
             ClientCertificate.from_pfx if path.suffix.lower() in (".pfx", ".p12") else ClientCertificate.from_pem_file
         )
         certificate = read(path, password)
-    urls = tuple(url for given in arguments.url for url in given.replace(",", " ").split())
-    return Transport(TransportSettings(urls, certificate, ca_file=arguments.ca, verify=not arguments.insecure))
+    return Transport(
+        TransportSettings(_urls(arguments), certificate, ca_file=arguments.ca, verify=not arguments.insecure)
+    )
+
+
+def database_name(arguments: argparse.Namespace) -> str:
+    """The database that ``--database`` names, or else ``--url`` or the Connection.
+
+    :raises ConfigurationError: none of them names one, or several URLs name different ones; says what to give.
+    """
+    if arguments.database:
+        return str(arguments.database)
+    if arguments.url:
+        if arguments.conn:
+            raise ConfigurationError("Give --conn or --url, not both.")
+        return _database_in(_urls(arguments))
+    quiet_airflow()
+    from raven_backup_provider.hooks.ravendb import RavenDBHook
+
+    conn_id = arguments.conn or DEFAULT_CONN
+    if found := RavenDBHook(conn_id).default_database():
+        return found
+    raise ConfigurationError(
+        f"No database named: give --database NAME, or fill in the field 'Default database' (schema) of Connection {conn_id!r}."
+    )
 
 
 def open_destination(arguments: argparse.Namespace) -> Destination:
@@ -110,6 +134,24 @@ def quiet_airflow() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         from raven_backup_provider.hooks import storage  # noqa: F401  # sets up Airflow's logging
     log_to_stderr()
+
+
+def _urls(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(url for given in arguments.url for url in given.replace(",", " ").split())
+
+
+def _database_in(urls: Sequence[str]) -> str:
+    """The database in the path of URLs such as ``http://host:8080/databases/shop``."""
+    parts = [urlsplit(url).path.split("/") for url in urls]
+    names = dict.fromkeys(unquote(part[2]) for part in parts if len(part) > 2 and part[1] == "databases" and part[2])
+    if len(names) > 1:
+        raise ConfigurationError(f"The URLs name several databases ({', '.join(names)}): give --database NAME.")
+    for name in names:
+        return name
+    raise ConfigurationError(
+        "No database named: give --database NAME, or name it in --url http://host:8080/databases/NAME (or fill in the field "
+        "'Default database' of a Connection and give --conn instead of --url)."
+    )
 
 
 def _transport_of_connection(conn_id: str) -> Transport:

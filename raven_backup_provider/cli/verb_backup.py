@@ -19,7 +19,7 @@ HELP = "take a full or incremental backup, or a snapshot"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    shared.add_database(parser, "database to back up", required=True)
+    shared.add_database_of_server(parser, "database to back up")
     shared.add_server(parser)
     shared.add_destination(parser)
     group = parser.add_argument_group("backup")
@@ -117,7 +117,7 @@ def _stream(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
     if arguments.server_path or arguments.max_read_ops:
         raise ConfigurationError("--server-path and --max-read-ops are for --engine server.")
     request = BackupRequest(
-        database=arguments.database,
+        database=clients.database_name(arguments),
         kind=RequestedKind(arguments.kind),
         compression=Compression(arguments.compression or "zstd"),
         guard_mode=GuardMode(arguments.guard or "task"),
@@ -149,7 +149,7 @@ def _server(arguments: argparse.Namespace, cancellation: Cancellation) -> Backup
     if RequestedKind(arguments.kind) is RequestedKind.INCREMENTAL:
         raise ConfigurationError("--engine server takes full backups only; use --engine stream for incrementals.")
     request = ServerBackupRequest(
-        database=arguments.database,
+        database=clients.database_name(arguments),
         backup_type=BackupType(arguments.type),
         key=clients.encryption_key(arguments),
         signing_key=clients.signing_key(arguments),

@@ -19,7 +19,7 @@ HELP = "say everything that would keep a backup from running"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    shared.add_database(parser, "database to be backed up", required=True)
+    shared.add_database_of_server(parser, "database to be backed up")
     shared.add_server(parser)
     shared.add_destination(parser)
     parser.add_argument("--engine", choices=[str(engine) for engine in Engine], default=str(Engine.STREAM))
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = preflight_backup(
             transport,
             destination,
-            arguments.database,
+            clients.database_name(arguments),
             engine=Engine(arguments.engine),
             backup_type=BackupType(arguments.type),
             key=key,

@@ -51,13 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     code = _exit_code(failed.values())
     if arguments.json:
         print_json({"ok": not failed, "destinations": [_document(i, one) for i, one in done.items()]})
-    else:
-        for identity, one in done.items():
-            if isinstance(one, RavenBackupError):
-                say(f"raven-backup: {identity}: {one}")
-            else:
-                print(one.summary())
     return code
+
+
+def _tell(identity: str, one: CopyResult | RavenBackupError) -> None:
+    if isinstance(one, RavenBackupError):
+        say(f"raven-backup: {identity}: {one}")
+    else:
+        print(one.summary(), flush=True)
 
 
 def _exit_code(failures: Iterable[RavenBackupError]) -> int:
@@ -87,6 +88,8 @@ def _copy(arguments: argparse.Namespace, cancellation: Cancellation) -> dict[str
             raise
         except RavenBackupError as error:
             done[identity] = error
+        if not arguments.json:
+            _tell(identity, done[identity])  # now: the next destination may take hours
     return done
 
 

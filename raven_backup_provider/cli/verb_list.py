@@ -12,6 +12,7 @@ from raven_backup_provider.cli import arguments as shared
 from raven_backup_provider.cli import clients
 from raven_backup_provider.cli.exit_codes import ExitCode
 from raven_backup_provider.cli.output import print_json, print_table, size_text
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.list_points import DatabasePoints, PointRow, list_points
 from raven_backup_provider.jobs.unproven_files import UnprovenFile
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if any(one.unproven for one in found):
             print(_UNPROVEN)
         if not found:
-            print(f"There is no backup at {destination.identity}.")
+            print(f"There is no backup at {destination.identity}.{unmounted_hint(destination)}")
     return ExitCode.FAILED if any(one.problems for one in found) else ExitCode.OK
 
 
@@ -62,6 +63,7 @@ def _print_database(one: DatabasePoints) -> None:
     for title, entries in (
         ("Held: not deleted by any prune", one.holds),
         ("Problems", one.problems),
+        ("Times that are wrong, because a clock was: restore these by name", one.wrong_times),
         ("Being written, or left by a killed run", one.in_progress),
         ("Left by a deletion that was interrupted, no restore points; the next prune removes them", one.leftovers),
     ):

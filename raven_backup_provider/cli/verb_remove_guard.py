@@ -17,7 +17,7 @@ HELP = "remove the tombstone guard task from a database"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    shared.add_database(parser, "database to remove it from", required=True)
+    shared.add_database_of_server(parser, "database to remove it from")
     shared.add_server(parser)
 
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.raven import databases, tombstones
 
     with clients.open_transport(arguments) as transport:
-        name = databases.describe(transport, arguments.database).name
+        name = databases.describe(transport, clients.database_name(arguments)).name
         removed = tombstones.delete_guard(transport, databases.members(transport, name)[0], name)
     if arguments.json:
         print_json({"database": name, "removed": removed})

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    shared.add_database(parser, "the database", required=True)
+    shared.add_database_of_server(parser, "the database")
     shared.add_server(parser)
 
 
@@ -80,7 +80,7 @@ def _define(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.raven import databases
 
     with clients.open_transport(arguments) as transport:
-        name = databases.describe(transport, arguments.database).name
+        name = databases.describe(transport, clients.database_name(arguments)).name
         return tell_change(arguments, define_task(definition_of(arguments, database=name), transport, name))
 
 
@@ -89,7 +89,7 @@ def _run_now(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_task_run import run_task
 
     request = TaskRunRequest(
-        arguments.database,
+        clients.database_name(arguments),
         arguments.name,
         BackupKind(arguments.kind),
         clients.destination_named(arguments.destination) if arguments.destination else None,
@@ -107,7 +107,7 @@ def _status(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_task import view_task
 
     with clients.open_transport(arguments) as transport:
-        database, view = view_task(transport, arguments.database, arguments.name)
+        database, view = view_task(transport, clients.database_name(arguments), arguments.name)
     status = None if view.status is None else view.status.to_json()
     if arguments.json:
         print_json({"database": database, **view.info.to_json(), "status": status})
@@ -120,7 +120,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_task import list_tasks
 
     with clients.open_transport(arguments) as transport:
-        database, tasks = list_tasks(transport, arguments.database)
+        database, tasks = list_tasks(transport, clients.database_name(arguments))
     if arguments.json:
         print_json({"database": database, "tasks": [one.to_json() for one in tasks]})
     elif tasks:
@@ -136,14 +136,15 @@ def _toggle(arguments: argparse.Namespace) -> int:
 
     with clients.open_transport(arguments) as transport:
         enabled = arguments.action == "resume"
-        return tell_change(arguments, toggle_task(transport, arguments.database, arguments.name, enabled=enabled))
+        database = clients.database_name(arguments)
+        return tell_change(arguments, toggle_task(transport, database, arguments.name, enabled=enabled))
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     from raven_backup_provider.jobs.native_task import delete_task
 
     with clients.open_transport(arguments) as transport:
-        return tell_change(arguments, delete_task(transport, arguments.database, arguments.name))
+        return tell_change(arguments, delete_task(transport, clients.database_name(arguments), arguments.name))
 
 
 def run_facts(result: TaskRunResult) -> dict[str, object]:

@@ -20,6 +20,7 @@ from raven_backup_provider.core.model import (
     GuardState,
     RequestedKind,
 )
+from raven_backup_provider.core.point_times import reading
 
 _NO_CHAIN = "there is no chain yet"
 #: A worker's clock may be this much behind the scheduler's that started it: the full of 02:00 may say 01:59:30.
@@ -183,7 +184,7 @@ def _compare_exchange_reason(previous: Manifest, mark: DatabaseMark) -> str | No
 def _limit_reason(chain: Chain, limits: ChainLimits, now: datetime) -> str | None:
     if limits.max_length is not None and len(chain.points) >= limits.max_length:
         return f"the chain has {len(chain.points)} files, the limit is {limits.max_length}"
-    begun = _begun(chain.points[0].manifest)
+    begun = reading(chain.points[0].manifest)
     age = (now - begun).total_seconds()
     if limits.max_age_seconds is not None and age >= limits.max_age_seconds:
         return f"the chain's full is {age / 3600:.1f} hours old, the limit is {limits.max_age_seconds / 3600:.1f}"
@@ -193,11 +194,6 @@ def _limit_reason(chain: Chain, limits: ChainLimits, now: datetime) -> str | Non
     if limits.full_due is not None and begun < limits.full_due - CLOCK_TOLERANCE:
         return f"a full backup has been due since {limits.full_due.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     return None
-
-
-def _begun(full: Manifest) -> datetime:
-    """When a full was begun by the clock. Its name may be later: after a time when the clock was ahead, names go on from there."""
-    return min(full.started, full.finished)
 
 
 def _unchanged(previous: Manifest, mark: DatabaseMark) -> bool:

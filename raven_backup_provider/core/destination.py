@@ -178,6 +178,14 @@ class Protecting(Protocol):
 
 
 @runtime_checkable
+class MayBeUnmounted(Protocol):
+    """A destination that looks empty where it is a mount point without its network path."""
+
+    def unmounted_hint(self) -> str | None:
+        """What to look at where no backup was found, in a sentence; None where something is mounted, or is there."""
+
+
+@runtime_checkable
 class LocallyReadable(Protocol):
     """A destination whose files have a path on this machine, so that a server beside us may read and write them."""
 

@@ -36,7 +36,7 @@ class TransferProgress:
         """How far it is, how fast, and how long it will take from here on, in words."""
         percent = f" ({100 * self.bytes / self._total:.0f} %)" if self._total else ""
         rate = self.bytes / self.seconds
-        left = f", about {_duration((self._total - self.bytes) / rate)} left" if 0 < self.bytes < self._total else ""
+        left = f", about {duration((self._total - self.bytes) / rate)} left" if 0 < self.bytes < self._total else ""
         return f"{self.bytes:,} of {self._total:,} bytes{percent}, {rate / 1e6:.1f} MB/s{left}"
 
     @property
@@ -45,7 +45,8 @@ class TransferProgress:
         return max(self._monotonic() - self._begun, 1e-9)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds, in words."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

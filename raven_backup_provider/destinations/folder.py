@@ -121,6 +121,10 @@ class FolderDestination:
             )
         return path
 
+    def unmounted_hint(self) -> str | None:
+        """A sentence where the folder is empty and may be the mount point of a network path that is not mounted."""
+        return folder_mounts.unmounted_hint(self._root)
+
     def _need_root(self) -> None:
         found = self._root_problem()
         if found is None:

@@ -70,6 +70,22 @@ def missing_mount(path: Path, *, required: bool) -> str | None:
     return None
 
 
+def unmounted_hint(root: Path) -> str | None:
+    """What to look at where a folder holds no backups; None if anything is in it, or anything but ``/`` is mounted there."""
+    try:
+        if any(not entry.name.startswith(".") for entry in root.iterdir()):
+            return None
+    except OSError:
+        return None
+    on = mount_of(root)
+    if on is not None and on.point != "/":
+        return None
+    return (
+        f"The folder {root} is empty, and nothing is mounted there: is the share mounted? If it is a network path, set "
+        "require_mount in its Connection, and an unmounted one is an error instead of an empty place."
+    )
+
+
 def lock_warning(path: Path) -> str | None:
     """Why a file lock on this path may not keep other machines out; None if nothing speaks against it."""
     mount = mount_of(path)

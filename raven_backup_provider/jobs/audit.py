@@ -8,7 +8,7 @@ older than the oldest one it still has, nothing is expected.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from raven_backup_provider.core.catalog import RestorePoint
 from raven_backup_provider.core.database_key import folder_key
@@ -21,12 +21,15 @@ from raven_backup_provider.core.errors import (
     RestorePointNotFoundError,
     SourceFailedError,
 )
+from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import database_folder
 from raven_backup_provider.core.transfer import read_whole
 from raven_backup_provider.core.transfer_progress import TransferProgress
 from raven_backup_provider.jobs.audit_compare import Audited, fill_rows
-from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, State
+from raven_backup_provider.jobs.audit_model import HEALABLE, AuditRequest, AuditRun, Cell, Row, State
+from raven_backup_provider.jobs.audit_native import read_native
 from raven_backup_provider.jobs.audit_report import AuditReport
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.heal import heal
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
@@ -51,7 +54,10 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     found, unreachable = _read_all(places, request, may_use_pack=not request.deep)
     if not found and not unreachable:
         whose = f" of '{request.database}'" if request.database else ""
-        raise RestorePointNotFoundError(f"There is no backup{whose} at {', '.join(places)}: nothing was audited.")
+        hints = "".join(unmounted_hint(place) for place in places.values())
+        raise RestorePointNotFoundError(
+            f"There is no backup{whose} at {', '.join(places)}: nothing was audited.{hints}"
+        )
     for one in found:
         fill_rows(one, tuple(places), request, run.clock())
     if request.heal and not request.deep and any(_is_healable(one) for one in found):
@@ -63,9 +69,18 @@ def audit(destinations: Sequence[Destination], request: AuditRequest, run: Audit
     bytes_sent = sum(heal(one, places, request, run) for one in found) if request.heal else 0
     rows = tuple(row for one in found for row in one.all_rows())
     seconds = round(run.monotonic() - begun, 3)
-    report = AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds)
-    log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.table())
-    return report
+    notes = tuple(_empty_places(places, unreachable, found))
+    return AuditReport(tuple(places), unreachable, rows, bytes_read, bytes_sent, seconds, notes)
+
+
+def _empty_places(
+    places: Mapping[str, Destination], unreachable: Mapping[str, str], found: Sequence[Audited]
+) -> Iterator[str]:
+    """Places that hold nothing of what others do: new ones, or not what they should be."""
+    holding = {identity for one in found for identity in one.holders}
+    for identity, place in places.items():
+        if identity not in holding and identity not in unreachable:
+            yield f"{identity} holds nothing of what the other destinations do.{unmounted_hint(place)}"
 
 
 def _is_healable(one: Audited) -> bool:
@@ -125,7 +140,9 @@ def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) 
         for point, row in one.rows
         if row.cells[identity].state is State.PRESENT and _in_sample(request, point)
     ]
-    progress = TransferProgress("Audit", sum(p.manifest.file.size for *_, p, _ in chosen), run.monotonic)
+    native = list(_native_files(found, request))
+    total = sum(p.manifest.file.size for *_, p, _ in chosen) + sum(stored.size for *_, stored in native)
+    progress = TransferProgress("Audit", total, run.monotonic)
     in_a_row: dict[str, int] = {}
     for one, identity, point, row in sorted(chosen, key=lambda c: list(c[0].holders).index(c[1])):
         if in_a_row.get(identity, 0) >= _UNREADABLE:
@@ -134,7 +151,20 @@ def _read_files(found: Sequence[Audited], request: AuditRequest, run: AuditRun) 
         row.cells[identity] = _read_cell(one.holders[identity], point, run, progress)
         unreadable = row.cells[identity].state is State.UNREACHABLE
         in_a_row[identity] = in_a_row.get(identity, 0) + 1 if unreadable else 0
+    for holder, row, stored in native:
+        if in_a_row.get(holder.identity, 0) < _UNREADABLE:
+            row.cells[holder.identity] = read_native(holder, stored, run, progress)
     return progress.bytes
+
+
+def _native_files(found: Sequence[Audited], request: AuditRequest) -> Iterator[tuple[Holder, Row, StoredFile]]:
+    for one in found:
+        for row in one.others:
+            for identity, cell in row.cells.items():
+                stored = one.holders[identity].files(row.chain)[row.file].stored
+                wanted = request.sample is None or request.sample.holds_text(row.file)
+                if cell.state is State.NATIVE and stored is not None and wanted:
+                    yield one.holders[identity], row, stored
 
 
 def _in_sample(request: AuditRequest, point: MergedPoint) -> bool:

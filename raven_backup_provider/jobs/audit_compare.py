@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from raven_backup_provider.core.errors import DestinationError
 from raven_backup_provider.core.found_files import FoundFile
 from raven_backup_provider.core.names import restore_order_key
 from raven_backup_provider.jobs.audit_model import AuditRequest, Cell, Row, State
+from raven_backup_provider.jobs.audit_native import is_native, native_cell
 from raven_backup_provider.jobs.copy_plan import Standing, compare
 from raven_backup_provider.jobs.merged_chains import Holder, MergedChain, MergedPoint, merge
 
@@ -115,7 +116,18 @@ def _other_rows(one: Audited, chain: MergedChain) -> list[Row]:
                 row = rows.setdefault(name, Row(one.name, chain.name, name, None))
                 row.size = row.size or (found.manifest.file.size if found.manifest is not None else None)
                 row.cells[identity] = _other_cell(found, points)
+    if is_native(chain):
+        _judge_native(one, chain, rows)
     return list(rows.values())
+
+
+def _judge_native(one: Audited, chain: MergedChain, rows: Mapping[str, Row]) -> None:
+    for name, row in rows.items():
+        found = {identity: one.holders[identity].files(chain.name) for identity in row.cells}
+        sizes = {i: stored.size for i, files in found.items() if (stored := files[name].stored) is not None}
+        row.size = next(iter(sizes.values()), None)
+        for identity, files in found.items():
+            row.cells[identity] = native_cell(files[name], files, sizes)
 
 
 def _other_cell(found: FoundFile, points: set[str]) -> Cell:

@@ -30,6 +30,8 @@ class State(str, Enum):
     NOT_KEPT = "not kept"
     #: Not there, but younger than the grace time.
     NOT_YET = "not yet"
+    #: Made by RavenDB itself: without a manifest, so there is nothing to compare.
+    NATIVE = "native"
     MISSING = "missing"
     DAMAGED = "damaged"
     #: The file without a usable manifest.
@@ -42,7 +44,7 @@ class State(str, Enum):
 
 
 #: States that are as they should be.
-FINE = frozenset({State.PRESENT, State.ARCHIVED, State.NOT_KEPT, State.NOT_YET})
+FINE = frozenset({State.PRESENT, State.ARCHIVED, State.NOT_KEPT, State.NOT_YET, State.NATIVE})
 #: States that healing works on.
 HEALABLE = frozenset({State.MISSING, State.DAMAGED, State.UNPROVEN, State.NOT_YET})
 

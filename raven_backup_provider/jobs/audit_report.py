@@ -10,6 +10,7 @@ from typing import Any
 
 from raven_backup_provider.core.errors import CopiesDifferError, DestinationError
 from raven_backup_provider.jobs.audit_model import Row, State
+from raven_backup_provider.jobs.audit_native import NATIVE
 
 #: Details that the error and the table list; the JSON has them all.
 _LISTED = 50
@@ -24,6 +25,7 @@ class AuditReport:
     :param rows: by database, chain (oldest first) and restore order.
     :param bytes_read: for their hashes.
     :param bytes_sent: to heal.
+    :param notes: what else is worth knowing, one sentence each; no faults by themselves.
     """
 
     destinations: tuple[str, ...]
@@ -32,6 +34,7 @@ class AuditReport:
     bytes_read: int
     bytes_sent: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -65,6 +68,7 @@ class AuditReport:
                 for identity in self.destinations
             ],
             "rows": [row.to_json() for row in self.rows],
+            "notes": list(self.notes),
             "healed": self.healed,
             "bytes_read": self.bytes_read,
             "bytes_sent": self.bytes_sent,
@@ -80,9 +84,9 @@ class AuditReport:
         table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
         faults = self.faults()
         more = [f"... and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
-        return "\n".join(
-            [*legend, *(line.rstrip() for line in table), *(f"  - {f}" for f in faults[:_LISTED] + more), self._sum()]
-        )
+        listed = [f"  - {fault}" for fault in faults[:_LISTED] + more]
+        listed += [f"{State.NATIVE}: {NATIVE}."] if self._has(State.NATIVE) else []
+        return "\n".join([*legend, *(line.rstrip() for line in table), *listed, *self.notes, self._sum()])
 
     def _lines(self) -> Iterator[tuple[str, ...]]:
         for (database, chain), rows in groupby(self.rows, key=lambda row: (row.database, row.chain)):
@@ -92,6 +96,9 @@ class AuditReport:
 
     def _words(self, row: Row) -> tuple[str, ...]:
         return tuple(row.cells[i].word if i in row.cells else "-" for i in self.destinations)
+
+    def _has(self, state: State) -> bool:
+        return any(cell.state is state for row in self.rows for cell in row.cells.values())
 
     def _sum(self) -> str:
         count = len(self.faults())
@@ -109,7 +116,7 @@ class AuditReport:
             return
         faults = self.faults()
         more = f"\n  ... and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
-        text = "The audit found:" + "".join(f"\n  {fault}" for fault in faults[:_LISTED]) + more
+        text = "The audit found:" + "".join(f"\n  {line}" for line in [*self.notes, *faults[:_LISTED]]) + more
         wrong = [cell for row in self.rows for cell in row.cells.values() if not cell.fine]
         if all(cell.transient for cell in wrong):
             raise DestinationError(text)

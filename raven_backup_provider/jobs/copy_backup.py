@@ -36,6 +36,7 @@ from raven_backup_provider.jobs.copy_plan import Comparison, Standing, compare, 
 from raven_backup_provider.jobs.copy_point import PointCopier
 from raven_backup_provider.jobs.copy_selection import Chosen, Which
 from raven_backup_provider.jobs.copy_steps import CopyStep
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.locate import Source
 from raven_backup_provider.jobs.merged_chains import Holder, MergedPoint, settle
 from raven_backup_provider.jobs.partial_files import sweep_abandoned
@@ -93,6 +94,8 @@ def copy_backup(
         raise BrokenChainError(_incomplete(target, [BrokenChainError(p) for one in chosen for p in one.problems]))
     name = points[-1].manifest.database.name
     place = place_for(target, name)
+    if hint := unmounted_hint(target):
+        log.warning("%s holds nothing yet.%s", target.identity, hint)
     run.on_step(CopyStep.LOCK)
     with target.exclusive(place.folder):
         copying = _Copying(request, run, place, tuple(holders))
@@ -102,9 +105,7 @@ def copy_backup(
     run.on_step(CopyStep.DONE)
     seconds = round(run.monotonic() - begun, 3)
     newest = max((p.manifest for p in points), key=lambda m: m.started)
-    result = CopyResult(name, target.identity, copied, newest, seconds, unread, (*copying.warnings, *left_out))
-    log.info("%s", result.summary())
-    return result
+    return CopyResult(name, target.identity, copied, newest, seconds, unread, (*copying.warnings, *left_out))
 
 
 def _incomplete(target: Destination, troubles: Sequence[RavenBackupError]) -> str:

@@ -60,6 +60,7 @@ class ExportPlan:
     :param key: key of the backup file at the destination.
     :param started: the time in its name (UTC).
     :param known_counters: on record at the point before, none for a full; None where they are not known.
+    :param last_full: bytes of the last full made in the same way, where this is one; only to say how long it may take.
     """
 
     decision: Decision
@@ -69,6 +70,7 @@ class ExportPlan:
     started: datetime
     hold: TombstoneHold
     known_counters: CounterMarks | None
+    last_full: int | None = None
 
     @property
     def held_from(self) -> int:
@@ -137,7 +139,7 @@ def export_backup(job: ExportJob, plan: ExportPlan) -> BackupResult:
 def _receive(
     job: ExportJob, plan: ExportPlan, operation: Operation, writer: Writer, counters: CounterWatch
 ) -> Exported:
-    progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation)
+    progress = ByteProgress(f"Export of {plan.mark.name}", job.cancellation, plan.last_full)
     parse = counters.parse or keys_must_be_read(job.transport, plan.node, plan.mark, plan.decision.previous)
     with exports.open_export(
         job.transport,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from raven_backup_provider.core.catalog import Catalog, RestorePoint
 from raven_backup_provider.core.chain_listing import file_part
 from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.point_times import is_named_ahead, point_times, reading
 from raven_backup_provider.jobs.locate import Source, database_folders, databases_in_root, locate
 from raven_backup_provider.jobs.partial_files import partial_files
 from raven_backup_provider.jobs.read_marks import holds_of
@@ -55,6 +57,7 @@ class DatabasePoints:
     :param in_progress: keys of files still being written (or left by a killed writer).
     :param holds: backup folder and hold, in words.
     :param leftovers: keys of backup files of a deletion that was interrupted; no restore points.
+    :param wrong_times: restore points whose time is not when they were made, because a clock was wrong, in words.
     """
 
     folder: str
@@ -65,6 +68,7 @@ class DatabasePoints:
     in_progress: tuple[str, ...]
     holds: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
+    wrong_times: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -78,6 +82,7 @@ class DatabasePoints:
             "in_progress": list(self.in_progress),
             "holds": list(self.holds),
             "leftovers": list(self.leftovers),
+            "wrong_times": list(self.wrong_times),
         }
 
 
@@ -130,7 +135,17 @@ def _points_of(catalog: Catalog, source: Source) -> DatabasePoints:
             if hold.holds_at(datetime.now(timezone.utc))
         ),
         leftovers=tuple(stored.key for stored in catalog.leftovers),
+        wrong_times=tuple(_wrong_times(points)),
     )
+
+
+def _wrong_times(points: Sequence[RestorePoint]) -> Iterator[str]:
+    times = point_times([reading(point.manifest) for point in points], datetime.now(timezone.utc))
+    for point, time in zip(points, times, strict=True):
+        if time.doubt is not None:
+            yield f"{point.key}: its time, {time.moment:%Y-%m-%d %H:%M:%S} UTC, {time.doubt}"
+        elif is_named_ahead(point.manifest):
+            yield f"{point.key}: made by {time.moment:%Y-%m-%d %H:%M:%S} UTC; its name comes behind one that a wrong clock gave"
 
 
 def _in_progress(catalog: Catalog, source: Source) -> tuple[str, ...]:

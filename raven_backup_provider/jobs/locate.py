@@ -15,6 +15,7 @@ from raven_backup_provider.core.database_key import database_key
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.core.errors import ConfigurationError, RestorePointNotFoundError
 from raven_backup_provider.core.names import database_folder, parse_file_name, parse_folder_name
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 
 #: How many folder names a message lists.
@@ -115,6 +116,7 @@ def _not_found(destination: Destination, database: str | None, there: list[str])
         what = f"no backup of database '{database}'" if database else "no backup"
         return RestorePointNotFoundError(
             f"There is {what} at {destination.identity}, nor of any other database. Check the destination's path."
+            + unmounted_hint(destination)
         )
     if database is None:
         return RestorePointNotFoundError(

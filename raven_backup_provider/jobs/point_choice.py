@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from raven_backup_provider.core.catalog import Chain
-from raven_backup_provider.core.errors import BrokenChainError, ConfigurationError, RestorePointNotFoundError
+from raven_backup_provider.core.catalog import Chain, RestorePoint
+from raven_backup_provider.core.errors import (
+    BrokenChainError,
+    ConfigurationError,
+    RestorePointNotFoundError,
+    RestoreRefusedError,
+)
 from raven_backup_provider.core.manifest import Manifest
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.names import parse_file_name, restore_order_key
+from raven_backup_provider.core.point_times import point_times, reading
+
+log = logging.getLogger(__name__)
 
 PointSpec = None | str | datetime
 
@@ -19,6 +28,8 @@ _STAMP = re.compile(r"\d{4}-\d{2}-\d{2}-\d{2}-\d{2}(-\d{2})?", re.ASCII)
 _LATEST = ("", "latest", "newest")
 #: How many points a message lists, the newest.
 _LISTED = 40
+#: How many points with a wrong time a message names.
+_DOUBTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,8 @@ class Candidate:
     """One file that could be restored.
 
     :param manifest: None for an unproven file.
+    :param moment: when it was made (UTC), as far as that can be told.
+    :param doubt: why ``moment`` cannot be believed.
     """
 
     chain: Chain
@@ -34,6 +47,7 @@ class Candidate:
     key: str
     size: int
     moment: datetime
+    doubt: str | None = None
 
     @property
     def name(self) -> str:
@@ -58,20 +72,25 @@ def parse_point(text: str | None) -> PointSpec:
     return _zoned(moment, word)
 
 
-def choose(chains: Sequence[Chain], point: PointSpec, *, allow_unproven: bool, place: str) -> Candidate:
+def choose(
+    chains: Sequence[Chain], point: PointSpec, *, allow_unproven: bool, place: str, now: datetime | None = None
+) -> Candidate:
     """The point that is meant.
 
     :param point: None: the newest; a datetime: the newest one started not after it; text: see :func:`parse_point`.
     :param place: names the source in messages.
+    :param now: what the clock says (default: this machine's): of a point in the future nobody can tell when it was made.
     :raises RestorePointNotFoundError: there is none, the message lists those there are.
     :raises BrokenChainError: the newest chain is damaged, so "the latest" would quietly mean an older state.
+    :raises RestoreRefusedError: a clock was wrong, so which point is the last one of a moment cannot be told.
     """
-    candidates = _candidates(chains, allow_unproven)
+    candidates = _candidates(chains, allow_unproven, now or datetime.now(timezone.utc))
     wanted = parse_point(point) if isinstance(point, str) else point
     if isinstance(wanted, datetime):
         _zoned(wanted, str(wanted))
-        found = [c for c in candidates if c.moment <= wanted]
-        begun = [c for c in chains if not c.points or c.points[0].manifest.started <= wanted]
+        found = _made_until(wanted, candidates, place)
+        doubtful = {c.key for c in candidates if c.doubt is not None}
+        begun = [c for c in chains if not c.points or _may_have_begun(c.points[0], wanted, doubtful)]
         _refuse_damaged_newest(begun, candidates, place)
         what = f"no restore point of {wanted.isoformat()} or before"
     elif wanted is None:
@@ -91,15 +110,52 @@ def choose(chains: Sequence[Chain], point: PointSpec, *, allow_unproven: bool, p
     return found[-1]
 
 
-def _candidates(chains: Sequence[Chain], allow_unproven: bool) -> list[Candidate]:
+def _may_have_begun(full: RestorePoint, wanted: datetime, doubtful: Collection[str]) -> bool:
+    return reading(full.manifest) <= wanted or full.key in doubtful
+
+
+def _made_until(wanted: datetime, candidates: Sequence[Candidate], place: str) -> list[Candidate]:
+    """In the order in which they were made, up to the last one made not after that moment.
+
+    :raises RestoreRefusedError: whether a point was made before or after it cannot be told.
+    """
+    doubtful = [c for c in candidates if c.doubt is not None]
+    if doubtful:
+        log.warning("The clock was wrong when points of %s were made: %s.", place, _doubts(doubtful))
+    certain = [at for at, c in enumerate(candidates) if c.doubt is None]
+    last = max((at for at in certain if candidates[at].moment <= wanted), default=-1)
+    end = next((at for at in certain if at > last), len(candidates))
+    if unclear := candidates[last + 1 : end]:
+        before = f" For what was surely made before it choose {candidates[last].key}." if last >= 0 else ""
+        raise RestoreRefusedError(
+            f"Which restore point of {place} is the last one of {wanted.isoformat()} cannot be told, because a clock was wrong: "
+            f"{_doubts(unclear)}. Choose the point by its name.{before}"
+        )
+    return list(candidates[: last + 1])
+
+
+def _doubts(doubtful: Sequence[Candidate]) -> str:
+    told = [f"the time of {c.key}, {c.moment:%Y-%m-%d %H:%M:%S} UTC, {c.doubt}" for c in doubtful[:_DOUBTS]]
+    more = [f"and {len(doubtful) - _DOUBTS} more"] if len(doubtful) > _DOUBTS else []
+    return "; ".join(told + more)
+
+
+def _candidates(chains: Sequence[Chain], allow_unproven: bool, now: datetime) -> list[Candidate]:
+    """In the order in which they were made, which is that of their names."""
+    points = sorted(((c, p) for c in chains for p in c.points), key=lambda one: _order(one[1]))
+    times = point_times([reading(p.manifest) for _, p in points], now)
     found = [
-        Candidate(c, None, p.manifest, p.key, p.manifest.file.size, p.manifest.started)
-        for c in chains
-        for p in c.points
+        (p.manifest.started, Candidate(c, None, p.manifest, p.key, p.manifest.file.size, time.moment, time.doubt))
+        for (c, p), time in zip(points, times, strict=True)
     ]
     if allow_unproven:
-        found += [Candidate(c, f, None, f.key, f.size, _moment_of(f)) for c in chains for f in c.unproven]
-    return sorted(found, key=lambda c: (c.moment, restore_order_key(c.name), c.key))
+        unproven = [Candidate(c, f, None, f.key, f.size, _moment_of(f)) for c in chains for f in c.unproven]
+        found += [(candidate.moment, candidate) for candidate in unproven]
+    return [c for _, c in sorted(found, key=lambda one: (one[0], restore_order_key(one[1].name), one[1].key))]
+
+
+def _order(point: RestorePoint) -> tuple[object, ...]:
+    return point.manifest.started, restore_order_key(point.key.rpartition("/")[2]), point.key
 
 
 def _moment_of(stored: StoredFile) -> datetime:

@@ -20,6 +20,7 @@ from raven_backup_provider.core.names import database_folder, file_name, folder_
 from raven_backup_provider.jobs.accept_export import LostDeletionsError
 from raven_backup_provider.jobs.backup_request import BackupRequest, BackupResult, Outcome
 from raven_backup_provider.jobs.cancellation import Cancellation
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.export_backup import ExportJob, ExportPlan, export_backup
 from raven_backup_provider.jobs.kept_counters import known_counters
 from raven_backup_provider.jobs.partial_files import sweep_abandoned
@@ -152,6 +153,12 @@ def _prepare_full(
     """Renew the guard, then read the mark: tombstones from here on are held for the first incremental."""
     job.on_step(Step.RENEW_GUARD)
     hold.begin_chain(_recorded_guard(catalog))
+    if hold.adopted and not catalog.chains:
+        place = job.destination
+        hold.note(
+            f"{name} has a tombstone guard already, so backups of it were taken before, but {place.identity} holds none of them. "
+            f"If this is not their first to this place, look where they are.{unmounted_hint(place)}"
+        )
     job.on_step(Step.READ_MARK)
     return databases.read_mark(job.transport, responsible.node, name)
 
@@ -174,9 +181,20 @@ def _export(
     )
     log.info("Taking a backup of %s (%s) on node %s: %s.", mark.name, decision.kind, mark.node_tag, decision.reason)
     known = known_counters([p.manifest for p in _continued(catalog, decision)])
-    result = export_backup(job, ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold, known))
+    last_full = _last_full(job, catalog, mark) if decision.kind is BackupKind.FULL else None
+    plan = ExportPlan(decision, mark, responsible.node, f"{folder}/{name}", started, hold, known, last_full)
+    result = export_backup(job, plan)
     log.info("Made %s: %s bytes, SHA-256 %s.", result.key, result.manifest.file.size, result.manifest.file.sha256)
     return result
+
+
+def _last_full(job: ExportJob, catalog: Catalog, mark: DatabaseMark) -> int | None:
+    """Bytes of the newest full of this very database that was made in the same way."""
+    for point in reversed(catalog.points()):
+        made = point.manifest
+        if (made.kind, made.engine, made.compression) == (BackupKind.FULL, Engine.STREAM, job.request.compression):
+            return made.file.size if made.database.id == mark.database_id else None
+    return None
 
 
 def _require_space(job: ExportJob, catalog: Catalog, decision: Decision) -> None:

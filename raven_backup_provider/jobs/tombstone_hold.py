@@ -26,6 +26,8 @@ class TombstoneHold:
     ) -> None:
         self._transport, self._node, self._database, self._mode = transport, node, database, mode
         self._task_id: int | None = None
+        #: Whether a guard of ours stood already that no chain here knows of.
+        self.adopted = False
         #: For the manifest: those given, and what is found about the guard.
         self.warnings: list[str] = list(warnings)
 
@@ -68,12 +70,13 @@ class TombstoneHold:
             return tombstones.create_guard(self._transport, self._node, self._database)
         if standing.task_id == recorded_task_id:
             return tombstones.renew_guard(self._transport, self._node, self._database)
+        self.adopted = recorded_task_id is None
         return standing
 
     def _existing(self) -> GuardState | None:
         holder = tombstones.find_any_holder(self._transport, self._node, self._database)
         if holder is None:
-            self._note(
+            self.note(
                 f"No task of database {self._database} holds its tombstones (tombstone_guard=require-existing), so every "
                 "backup will be a full. Create a disabled periodic backup task with an incremental schedule, or let "
                 "tombstone_guard=task do it."
@@ -81,12 +84,13 @@ class TombstoneHold:
         return holder
 
     def _warn(self, error: ClearanceError) -> None:
-        self._note(
+        self.note(
             f"The certificate may not look after the tombstone guard of {self._database}, so every backup will be a full; "
             f"database Admin clearance is needed. ({error})"
         )
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Say it in the log and in the manifest."""
         if text not in self.warnings:
             self.warnings.append(text)
             log.warning("%s", text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from raven_backup_provider.core.encryption import EncryptionKey
 from raven_backup_provider.core.errors import RestorePointNotFoundError
 from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.verification import Depth, Finding, Problem, check_file
+from raven_backup_provider.jobs.empty_place import unmounted_hint
 from raven_backup_provider.jobs.folder_view import BackupFolderView
 from raven_backup_provider.jobs.list_points import sources
 from raven_backup_provider.jobs.locate import Source
@@ -39,8 +39,6 @@ from raven_backup_provider.jobs.verify_selection import (
 )
 
 __all__ = ["FileVerdict", "Sample", "Selection", "Verdict", "VerifyReport", "files_to_read", "verify"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +108,7 @@ def verify(
     seconds = round(monotonic() - begun, 3)
     # Those that another part of the sample will read are allowed as well; where nothing is parsed at all, nothing is.
     allowed = (Verdict.READABLE, Verdict.MANIFEST_MISSING) if allow_unproven and deep else ()
-    report = VerifyReport(destination.identity, tuple(found), tuple(problems), read, seconds, allowed)
-    log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.summary())
-    return report
+    return VerifyReport(destination.identity, tuple(found), tuple(problems), read, seconds, allowed)
 
 
 def _verify_chain(source: Source, chain: Chain, how: _How) -> list[FileVerdict]:
@@ -197,4 +193,7 @@ def _require_something(
         raise RestorePointNotFoundError(f"{destination.identity} holds no backup folder {', '.join(missing)}.")
     if not found and not problems:
         whose = f" of '{database}'" if database is not None else ""
-        raise RestorePointNotFoundError(f"There is no backup{whose} at {destination.identity}: nothing was verified.")
+        hint = unmounted_hint(destination)
+        raise RestorePointNotFoundError(
+            f"There is no backup{whose} at {destination.identity}: nothing was verified.{hint}"
+        )

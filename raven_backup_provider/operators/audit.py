@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from raven_backup_provider.jobs.audit_model import AuditRequest
     from raven_backup_provider.jobs.audit_report import AuditReport
+
+log = logging.getLogger(__name__)
 
 #: Faults named in the XCom value; the log names all.
 MOST_NAMED = 20
@@ -81,12 +84,13 @@ class RavenDBAuditBackupsOperator(RavenDBJobOperator):
         self.signing_key_conn_id = signing_key_conn_id
 
     def work(self, context: Context) -> dict[str, Any]:
-        """Compare; the job logs the table; fail if something is wrong."""
+        """Compare; log the table; fail if something is wrong."""
         from raven_backup_provider.jobs.audit import audit
         from raven_backup_provider.jobs.audit_model import AuditRun
 
         places = [open_destination(name, None) for name in names(self.destinations, "destinations")]
         report = audit(places, self._request(), AuditRun(cancel=self.cancellation.event))
+        log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.table())
         report.raise_if_bad()
         return self._summary(report)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from raven_backup_provider.core.errors import RavenBackupError
 from raven_backup_provider.operators.arguments import given, names, open_destination, signing_key, switch
 from raven_backup_provider.operators.assets import copy_alias, report_copy
 from raven_backup_provider.operators.base import RavenDBJobOperator
@@ -12,7 +14,10 @@ from raven_backup_provider.operators.base import RavenDBJobOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from raven_backup_provider.core.destination import Destination
     from raven_backup_provider.jobs.copy_model import CopyResult
+
+log = logging.getLogger(__name__)
 
 #: Warnings in the XCom value; the log has all.
 MOST_NAMED = 20
@@ -36,6 +41,9 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         ``scheme://connection_id@place/path``. (templated)
     :param source: where to copy from: one destination or several, the preferred one first, as a list or separated by
         commas; those that are down, or damaged, are passed over. (templated)
+    :param other_sources: destinations that are asked only where ``source`` cannot give what is selected: it is down, or has the
+        point damaged, in an archive or not at all; one that cannot be opened is passed over. They count only with a
+        ``selection`` that names a folder or file: their newest may be an old one. (templated)
     :param selection: ``newest``: the newest restore point with all it builds on; ``newest-chain``; ``all``; or the name or key
         of a backup folder or file, such as ``{{ ti.xcom_pull('backup')['key'] }}``. (templated)
     :param signing_key_conn_id: Connection whose password is the key manifests are signed with; with it, unsigned ones are
@@ -47,6 +55,7 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         "database",
         "destination",
         "source",
+        "other_sources",
         "selection",
         "signing_key_conn_id",
         "check_hash",
@@ -58,6 +67,7 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         destination: str,
         source: str | Sequence[str],
         database: str | None = None,
+        other_sources: str | Sequence[str] = (),
         selection: str = "newest",
         signing_key_conn_id: str | None = None,
         check_hash: bool | str = False,
@@ -67,6 +77,7 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         self.database = database
         self.destination = destination
         self.source = source
+        self.other_sources = other_sources
         self.selection = selection
         self.signing_key_conn_id = signing_key_conn_id
         self.check_hash = check_hash
@@ -74,7 +85,8 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         """Copy what is not there."""
-        from raven_backup_provider.jobs.copy_backup import CopyRun, copy_backup
+        from raven_backup_provider.jobs.copy_backup import CopyRun
+        from raven_backup_provider.jobs.copy_from_others import copy_from_others_too
         from raven_backup_provider.jobs.copy_model import CopyRequest
         from raven_backup_provider.jobs.copy_selection import CopySelection
 
@@ -86,10 +98,24 @@ class RavenDBCopyBackupOperator(RavenDBJobOperator):
         )
         sources = [open_destination(name, None) for name in names(self.source, "source")]
         target = open_destination(self.destination, None)
-        result = copy_backup(request, sources, target, CopyRun(cancel=self.cancellation.event))
+        run = CopyRun(cancel=self.cancellation.event)
+        result = copy_from_others_too(request, sources, self._others, target, run)
+        log.info("%s", result.summary())
         summary = self._summary(result)
         report_copy(context, str(self.destination).strip(), summary)
         return summary
+
+    def _others(self) -> list[Destination]:
+        """Those that can be opened: a wrong Connection of one destination must not stop the copy to another."""
+        from airflow.sdk.exceptions import AirflowException
+
+        opened = []
+        for name in names(self.other_sources, "other_sources") if self.other_sources else ():
+            try:
+                opened.append(open_destination(name, None))
+            except (RavenBackupError, AirflowException) as error:
+                log.warning("%s is no source now: %s", name, error)
+        return opened
 
     def _summary(self, result: CopyResult) -> dict[str, Any]:
         return {

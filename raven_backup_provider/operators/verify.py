@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from raven_backup_provider.jobs.verify import VerifyReport
+
+log = logging.getLogger(__name__)
 
 #: Bad files named in the XCom value; the log names all.
 MOST_NAMED = 20
@@ -104,7 +107,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
         self._deadline: str | None = None
 
     def work(self, context: Context) -> dict[str, Any]:
-        """Check; the job logs every bad file; fail if there is one."""
+        """Check; the log names every bad file; fail if there is one."""
         from raven_backup_provider.jobs.verify import Sample, Selection, verify
 
         if given(self.retrieval_tier):
@@ -123,6 +126,7 @@ class RavenDBVerifyBackupOperator(RavenDBJobOperator):
             cancel=self.cancellation.event,
             allow_unproven=switch(self.allow_unproven, "allow_unproven"),
         )
+        log.log(logging.INFO if report.ok else logging.ERROR, "%s", report.summary())
         report.raise_if_bad()
         return self._summary(report)
 

@@ -18,7 +18,7 @@ from raven_backup_provider.core.inventory import Inventory
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.config_reader import ReadConfig
 from raven_backup_provider.server_wide.config_source import active_configs
-from raven_backup_provider.server_wide.dag_ids import DATABASE_PREFIX
+from raven_backup_provider.server_wide.dag_ids import DATABASE_PREFIX, discovery_dag_ids, status_dag_ids
 from raven_backup_provider.server_wide.database_dag import database_dag
 from raven_backup_provider.server_wide.inventory_source import read_earlier, read_inventory
 from raven_backup_provider.server_wide.plan import Plan, find_dag, make_plan
@@ -61,15 +61,23 @@ def build_dags(
     if wanted is None:
         for planned in plan.dags:
             _add(dags, partial(database_dag, planned), planned.dag_id, failures.setdefault(planned.task.name, []))
-    for conn_id in inventories:
+    for conn_id, dag_id in discovery_dag_ids(inventories).items():
         of_server = [task for task in tasks if task.ravendb_conn_id == conn_id]
-        build = partial(
-            discovery_dag, conn_id, of_server, config_folder=str(folder), inventory=place, schedule=discovery_schedule
-        )
+        places = {"config_folder": str(folder), "inventory": place}
+        build = partial(discovery_dag, dag_id, conn_id, of_server, **places, schedule=discovery_schedule)
         _add(dags, build, conn_id, failures.setdefault(of_server[0].name, []))
+    ids = status_dag_ids(config.path.name for config in configs)
     for config in configs:
         problems = _problems_of(config, plan, inventories, failures)
-        build = partial(status_dag, config, plan, inventory=place, problems=problems, schedule=status_schedule)
+        build = partial(
+            status_dag,
+            ids[config.path.name],
+            config,
+            plan,
+            inventory=place,
+            problems=problems,
+            schedule=status_schedule,
+        )
         _add(dags, build, str(config.path), [])
     return dags if wanted is None else {dag_id: dag for dag_id, dag in dags.items() if dag_id == wanted}
 
@@ -83,6 +91,8 @@ def _only(dag_id: str, tasks: Sequence[ServerWideTask], place: str) -> dict[str,
 def _add(dags: dict[str, DAG], build: Callable[[], DAG], what: str, failures: list[str]) -> None:
     try:
         dag = build()
+        if dag.dag_id in dags:  # never silently one in the place of another
+            raise ValueError(f"the id {dag.dag_id} is taken")
     except Exception as error:
         log.exception("The DAG of %s cannot be built", what)
         failures.append(f"{what}: the DAG cannot be built: {type(error).__name__}: {error}")

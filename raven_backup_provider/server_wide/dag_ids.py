@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from raven_backup_provider.core.database_key import database_key
 
@@ -41,14 +42,14 @@ def task_part(task_name: str) -> str:
     return readable if key.isascii() and 0 < len(readable) <= _LONGEST_TASK else _hashed(key, _LONGEST_TASK)
 
 
-def discovery_dag_id(conn_id: str) -> str:
-    """Id of the DAG that lists a server's databases."""
-    return DISCOVERY_PREFIX + _part(conn_id)
+def discovery_dag_ids(conn_ids: Iterable[str]) -> dict[str, str]:
+    """Ids of the DAGs that list servers' databases, by Connection id."""
+    return _distinct({conn_id: DISCOVERY_PREFIX + _part(conn_id) for conn_id in conn_ids})
 
 
-def status_dag_id(file_name: str) -> str:
-    """Id of the DAG that shows how a configuration file stands."""
-    return STATUS_PREFIX + _part(file_name)
+def status_dag_ids(file_names: Iterable[str]) -> dict[str, str]:
+    """Ids of the DAGs that show how configuration files stand, by name of the file."""
+    return _distinct({name: STATUS_PREFIX + _part(name.removesuffix(".yaml")) for name in file_names})
 
 
 def database_of(dag_id: str, task_name: str) -> str | None:
@@ -60,6 +61,18 @@ def database_of(dag_id: str, task_name: str) -> str | None:
     return rest
 
 
+def _distinct(ids: dict[str, str]) -> dict[str, str]:
+    """The same, but that no two names have one id: ``a.yaml`` and ``A.yaml``, or Connections ``raven`` and ``Raven``.
+
+    The last one in order keeps it, as if it stood alone; of the others the exact name is hashed.
+    """
+    keeps = {ids[name]: name for name in sorted(ids)}
+    return {
+        name: dag_id if keeps[dag_id] == name else f"{_HASH.sub('', dag_id)}__{_digest(name)}"
+        for name, dag_id in ids.items()
+    }
+
+
 def _part(name: str) -> str:
     key = database_key(name)
     return key if len(key) <= _LONGEST_DATABASE and _PLAIN.fullmatch(key) else _hashed(key, _LONGEST_DATABASE)
@@ -68,5 +81,8 @@ def _part(name: str) -> str:
 def _hashed(key: str, longest: int) -> str:
     readable = re.sub(r"[^a-z0-9]+", "_", key).strip("_")[: longest - 20].strip("_")
     # Without the hash the id of "shop!" would be that of "shop".
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{readable}__{digest}"
+    return f"{readable}__{_digest(key)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -30,6 +30,8 @@ _KIND = "{{ params.kind }}"
 _RESTORE_TO = "{{ params.restore_to or '' }}"
 # Of a database in which nothing has changed nothing new was written, so nothing needs to be read again.
 _VERIFIED = "{{{{ 'sizes' if (ti.xcom_pull(task_ids='backup') or {{}}).get('outcome') == 'unchanged' else '{}' }}}}"
+# By name: where the primary is down, the newest of another destination may be the one of before.
+_BACKED_UP = "{{ (ti.xcom_pull(task_ids='backup') or {}).get('key') or 'newest' }}"
 
 
 def database_dag(planned: PlannedDag) -> DAG:
@@ -101,9 +103,11 @@ def _copies(task: ServerWideTask, database: str, primary: str, further: list[str
             database=database,
             destination=destination,
             source=primary,
+            other_sources=further,
+            selection=_BACKED_UP,
             signing_key_conn_id=task.signing_key_conn_id,
         )
-        _render(copy)
+        _render(copy, "selection")
         _chain(copy, *_lane(task, database, destination, task.verify.where == "all"))
 
     return copies.expand(destination=further)

@@ -11,7 +11,6 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 from raven_backup_provider.operators.discover import RavenDBDiscoverDatabasesOperator
 from raven_backup_provider.server_wide.config import DISPLAY_PREFIX, ServerWideTask
 from raven_backup_provider.server_wide.config_reader import ReadConfig
-from raven_backup_provider.server_wide.dag_ids import discovery_dag_id, status_dag_id
 from raven_backup_provider.server_wide.plan import Plan
 from raven_backup_provider.server_wide.retire_dropped import ServerWideRetireOperator, retires
 from raven_backup_provider.server_wide.watch_tasks import ServerWideAlarmOperator, ServerWideStatusOperator
@@ -41,12 +40,18 @@ something is wrong.
 
 
 def discovery_dag(
-    conn_id: str, tasks: Sequence[ServerWideTask], *, config_folder: str, inventory: str, schedule: str | None
+    dag_id: str,
+    conn_id: str,
+    tasks: Sequence[ServerWideTask],
+    *,
+    config_folder: str,
+    inventory: str,
+    schedule: str | None,
 ) -> DAG:
     """Lists one server's databases."""
     destinations = sorted({place for task in tasks for place in task.destinations})
     dag = _dag(
-        discovery_dag_id(conn_id),
+        dag_id,
         f"{DISPLAY_PREFIX}: databases of {conn_id}",
         schedule,
         DISCOVERY_DOC.format(conn_id=conn_id, inventory=inventory),
@@ -89,10 +94,12 @@ def discovery_dag(
     return dag
 
 
-def status_dag(config: ReadConfig, plan: Plan, *, inventory: str, problems: Sequence[str], schedule: str | None) -> DAG:
+def status_dag(
+    dag_id: str, config: ReadConfig, plan: Plan, *, inventory: str, problems: Sequence[str], schedule: str | None
+) -> DAG:
     """Shows how one configuration file stands; always there, also if nothing in the file can be used."""
     dag = _dag(
-        status_dag_id(config.path.name.removesuffix(".yaml")),
+        dag_id,
         f"{DISPLAY_PREFIX}: status of {config.path.name}",
         schedule,
         STATUS_DOC.format(name=config.path.name, body=_body(config, plan, problems)),

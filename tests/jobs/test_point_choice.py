@@ -7,8 +7,14 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from raven_backup_provider.core.catalog import Chain, RestorePoint
-from raven_backup_provider.core.errors import BrokenChainError, ConfigurationError, RestorePointNotFoundError
+from raven_backup_provider.core.errors import (
+    BrokenChainError,
+    ConfigurationError,
+    RestorePointNotFoundError,
+    RestoreRefusedError,
+)
 from raven_backup_provider.core.model import StoredFile
+from raven_backup_provider.core.names import file_name, next_stamp
 from raven_backup_provider.jobs.point_choice import PointSpec, choose, parse_point
 from tests.core.builders import FOLDER, T0, manifest
 
@@ -106,3 +112,90 @@ def test_a_file_without_manifest_counts_only_where_that_is_allowed() -> None:
     assert chosen(None, folder, allow_unproven=True) == "2026-03-01-13-00-00.ravendb-incremental-backup"
     with pytest.raises(RestorePointNotFoundError, match="allow_unproven"):
         chosen("2026-03-01-13-00-00", folder)
+
+
+# --- clocks that were wrong ---------------------------------------------------------------------------------------------
+
+#: When the points were really made: T0, then a day apart. What the clock said is up to each test.
+DAY = timedelta(days=1)
+NOW = T0 + 30 * DAY
+AHEAD = timedelta(days=5 * 365)
+
+
+def clocked(*said: timedelta) -> Chain:
+    """Points made by a clock that said T0 plus these: named in strictly increasing order, as next_stamp does it."""
+    names: list[datetime] = []
+    points = []
+    for number, ahead in enumerate(said):
+        names.append(next_stamp(T0 + ahead, names[-1] if names else None))
+        made = manifest(number)
+        name = file_name(names[-1], made.kind, made.type, False)
+        finished = T0 + ahead + timedelta(seconds=5)
+        changes = {"started": names[-1], "finished": finished, "file": made.file.model_copy(update={"name": name})}
+        points.append(RestorePoint(f"{FOLDER}/{name}", made.model_copy(update=changes)))
+    return Chain(FOLDER, tuple(points))
+
+
+def made_until(moment: datetime, made: Chain, now: datetime = NOW) -> int:
+    name = choose([made], moment, allow_unproven=False, place="shop at here", now=now).name
+    return [point.key.rpartition("/")[2] for point in made.points].index(name)
+
+
+def test_names_that_lie_years_ahead_do_not_hide_the_points_they_were_made_for() -> None:
+    """Only the second was made by a wrong clock; the later ones bear names behind it, but manifests know when they ended."""
+    made = clocked(0 * DAY, DAY + AHEAD, 2 * DAY, 3 * DAY)
+    assert made_until(T0 + 2 * DAY + timedelta(hours=1), made) == 2
+    assert made_until(T0 + 20 * DAY, made) == 3
+    assert choose([made], None, allow_unproven=False, place="x", now=NOW).key == made.points[3].key
+
+
+def test_of_a_moment_beside_a_point_whose_time_is_unknown_nothing_is_restored(caplog: pytest.LogCaptureFixture) -> None:
+    made = clocked(0 * DAY, DAY + AHEAD, 2 * DAY)
+    with pytest.raises(RestoreRefusedError) as told:
+        made_until(T0 + DAY + timedelta(hours=1), made)
+    assert made.points[1].key in str(told.value)
+    assert "lies in the future" in str(told.value)
+    assert f"choose {made.points[0].key}" in str(told.value)
+    assert made.points[2].key not in str(told.value)
+    assert choose([made], made.points[1].key, allow_unproven=False, place="x", now=NOW).key == made.points[1].key
+
+
+def test_a_newest_point_in_the_future_is_not_taken_for_one_of_later() -> None:
+    made = clocked(0 * DAY, DAY + AHEAD)
+    for moment in (T0 + DAY, NOW, NOW + 2 * AHEAD):
+        with pytest.raises(RestoreRefusedError, match="Choose the point by its name"):
+            made_until(moment, made)
+    with pytest.raises(RestorePointNotFoundError):
+        made_until(T0 - DAY, clocked(0 * DAY, DAY, 2 * DAY + AHEAD))
+
+
+@pytest.mark.parametrize("back", [timedelta(days=-20_000), timedelta(hours=-30)])
+def test_a_clock_that_went_back_makes_nobody_restore_a_state_of_later(back: timedelta) -> None:
+    made = clocked(0 * DAY, DAY, 2 * DAY + back, 3 * DAY)
+    assert made_until(T0 + 4 * DAY, made) == 3
+    with pytest.raises(RestoreRefusedError, match=r"contradicts the order|before there were"):
+        made_until(T0 + 2 * DAY + timedelta(hours=1), made)
+    with pytest.raises((RestoreRefusedError, RestorePointNotFoundError)):
+        made_until(T0 - timedelta(hours=1), made)
+
+
+def test_in_times_without_any_doubt_a_wrong_clock_elsewhere_is_said_and_does_not_matter(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = clocked(0 * DAY, DAY, 2 * DAY, 3 * DAY + AHEAD, 4 * DAY)
+    assert made_until(T0 + DAY + timedelta(hours=1), made) == 1
+    assert made.points[3].key in caplog.text
+
+
+def test_points_made_within_the_same_second_are_no_wrong_clock(caplog: pytest.LogCaptureFixture) -> None:
+    made = clocked(*(timedelta(seconds=0.2 * n) for n in range(5)))
+    assert made_until(T0 + timedelta(minutes=1), made) == 4
+    assert caplog.text == ""
+
+
+def test_a_damaged_chain_whose_time_is_unknown_may_be_the_one_that_is_meant() -> None:
+    whole = clocked(0 * DAY)
+    later = clocked(DAY + AHEAD)
+    damaged = Chain("shop/2031-x", later.points, ("x is missing.",))
+    with pytest.raises((BrokenChainError, RestoreRefusedError)):
+        choose([whole, damaged], T0 + 2 * DAY, allow_unproven=False, place="x", now=NOW)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -180,6 +182,63 @@ def test_mapped_over_destinations_one_that_is_down_does_not_spoil_the_others(
     ]
     for name in ("copy_1", "copy_2"):
         assert contents(FolderDestination(roots[name])) == contents(FolderDestination(roots["primary"]))
+
+
+# --- other sources --------------------------------------------------------------------------------------------------------
+
+
+def with_others(chain: MadeChain, number: int = 2, **arguments: Any) -> RavenDBCopyBackupOperator:
+    given = {"destination": "copy_2", "other_sources": ["copy_1", "copy_2"], "selection": chain.key_of(number)}
+    return copy(**{**given, **arguments})
+
+
+def test_a_primary_that_went_down_after_the_backup_does_not_keep_a_copy_from_another_place(
+    roots: dict[str, Path], chain: MadeChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy(destination="copy_1").execute({})
+    shutil.rmtree(roots["primary"])
+    with caplog.at_level(logging.INFO, "raven_backup_provider"):
+        result = with_others(chain).execute({})
+    assert (result["files_sent"], result["newest"]) == (3, chain.key_of(2))
+    assert result["unread_sources"] == [f"folder:{roots['primary']}"]
+    assert contents(FolderDestination(roots["copy_2"])) == contents(FolderDestination(roots["copy_1"]))
+    assert f"Asking folder:{roots['copy_1']} instead" in caplog.text
+
+
+def test_another_place_without_the_new_point_is_no_success(roots: dict[str, Path], chain: MadeChain) -> None:
+    """It has the newest of before, and a copy of that must not look like one of what was just backed up."""
+    copy(destination="copy_1", selection=chain.key_of(1)).execute({})
+    shutil.rmtree(roots["primary"])
+    with pytest.raises(DestinationError, match="primary"):
+        with_others(chain).execute({})
+
+
+def test_what_is_damaged_at_the_primary_is_taken_from_another_place(roots: dict[str, Path], chain: MadeChain) -> None:
+    copy(destination="copy_1").execute({})
+    file = roots["primary"] / chain.key_of(1)
+    file.write_bytes(bytes(file.stat().st_size))
+    assert with_others(chain).execute({})["newest"] == chain.key_of(2)
+    assert contents(FolderDestination(roots["copy_2"])) == contents(FolderDestination(roots["copy_1"]))
+
+
+def test_while_the_primary_is_well_no_other_place_is_even_opened(roots: dict[str, Path], chain: MadeChain) -> None:
+    assert with_others(chain, other_sources="no_such_connection").execute({})["outcome"] == "copied"
+
+
+def test_a_wrong_connection_of_another_place_is_passed_over(roots: dict[str, Path], chain: MadeChain) -> None:
+    copy(destination="copy_1").execute({})
+    shutil.rmtree(roots["primary"])
+    result = with_others(chain, other_sources="no_such_connection, copy_1").execute({})
+    assert result["files_sent"] == 3
+
+
+def test_a_target_that_is_in_use_sends_nobody_to_other_places(
+    roots: dict[str, Path], chain: MadeChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy(destination="copy_1").execute({})
+    with FolderDestination(roots["copy_2"]).exclusive("shop"), pytest.raises(LockedError):
+        with_others(chain).execute({})
+    assert "Asking" not in caplog.text
 
 
 # --- audit --------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,38 @@ def test_several_files_and_servers(stage: Stage) -> None:
     ]
 
 
+@pytest.mark.parametrize("other", ["Nights.yaml", "NIGHTS.yml", "nights.yml"])
+def test_files_whose_names_differ_in_letter_case_or_ending_have_a_status_dag_each(stage: Stage, other: str) -> None:
+    stage.configure({"name": "a"}, name="nights.yaml")
+    alone = sorted(stage.build())
+    stage.configure({"name": "b"}, name=other)
+    found = {dag_id: dag.dag_display_name for dag_id, dag in stage.build().items() if "status" in dag_id}
+    assert sorted(found.values()) == sorted(f"Server Wide Backup: status of {name}" for name in ("nights.yaml", other))
+    assert found["server_wide_status.nights"] == "Server Wide Backup: status of nights.yaml"
+    (stage.folder / other).unlink()
+    assert sorted(stage.build()) == alone
+
+
+def test_connections_whose_ids_differ_in_letter_case_have_a_discovery_dag_each(stage: Stage) -> None:
+    stage.configure({"name": "a", "ravendb_conn_id": "raven"}, {"name": "b", "ravendb_conn_id": "Raven"})
+    found = {dag_id: dag for dag_id, dag in stage.build().items() if "discovery" in dag_id}
+    listed = {dag_id: dag.get_task("discover").ravendb_conn_id for dag_id, dag in found.items()}
+    assert sorted(listed.values()) == ["Raven", "raven"]
+    assert listed["server_wide_discovery.raven"] == "raven"
+
+
+@pytest.mark.parametrize("name", ["NIGHTLY", "nightly ", "nightly!"])
+def test_a_task_that_would_have_another_ones_ids_is_refused_with_both_files_named(stage: Stage, name: str) -> None:
+    first = stage.configure({"name": "nightly"}, name="a.yaml")
+    second = stage.configure({"name": name}, name="b.yaml")
+    stage.databases("shop")
+    assert stage.ids() == ["nightly.shop"]
+    told = stage.status("b")
+    assert str(first) in told
+    assert str(second) in told
+    assert "rename one" in told
+
+
 def test_without_a_configuration_there_are_no_dags(stage: Stage) -> None:
     assert stage.build() == {}
     assert stage.build(config_folder=stage.folder / "missing") == {}
@@ -80,7 +112,9 @@ def test_a_lane_for_each_destination(stage: Stage) -> None:
         ("copies.copy", "copies.verify"),
         ("copies.verify", "copies.retention"),
     }
-    assert dag.task_dict["copies.copy"].source.endswith("/primary")
+    copy = dag.task_dict["copies.copy"]
+    assert copy.source.endswith("/primary")
+    assert [place.rpartition("/")[2] for place in copy.other_sources] == ["copy"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from raven_backup_provider.core.inventory import DatabaseState, Inventory, InventoryEntry, SkippedDatabase
 from raven_backup_provider.server_wide.config import Databases, ServerWideTask
-from raven_backup_provider.server_wide.dag_ids import database_dag_id, discovery_dag_id, status_dag_id, task_prefix
+from raven_backup_provider.server_wide.dag_ids import database_dag_id, discovery_dag_ids, status_dag_ids, task_prefix
 from raven_backup_provider.server_wide.explain import encryption_in_words, rows, table
 from raven_backup_provider.server_wide.plan import find_dag, make_plan
 from raven_backup_provider.server_wide.selection import left_out_by
@@ -96,7 +96,7 @@ def test_no_two_databases_and_tasks_ever_share_an_id() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_is_one_that_airflow_and_every_database_accept(name: str) -> None:
-    for made in (database_dag_id("x" * 200, name), discovery_dag_id(name), status_dag_id(name)):
+    for made in (database_dag_id("x" * 200, name), discovery_dag_ids([name])[name], status_dag_ids([name])[name]):
         assert re.fullmatch(r"[a-z0-9._-]{1,250}", made)
 
 

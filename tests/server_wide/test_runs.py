@@ -226,3 +226,33 @@ def test_the_status_dag_fails_exactly_while_something_is_wrong(live: Live) -> No
     live.stage.configure({"name": "nightly", "retries": -1})
     assert live.run("server_wide_status.production")[0] == "failed"
     assert SHOP in live.stage.build(), "the task goes on as it was when the status was last well"
+
+
+def test_a_lane_whose_primary_goes_down_after_the_backup_copies_from_the_lane_before(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The primary goes down once the first lane has its copy."""
+    from raven_backup_provider.operators.copy import RavenDBCopyBackupOperator
+
+    root = live.stage.folder.parent
+    (root / "third").mkdir()
+    places = [str(root / name) for name in ("primary", "copy", "third")]
+    live.stage.configure({"name": "nightly", "destinations": places, "retention": None, "verify": {"where": "none"}})
+    live.run(f"server_wide_discovery.{CONN}")
+    work = RavenDBCopyBackupOperator.work
+
+    def copy_then_lose_the_primary(self: RavenDBCopyBackupOperator, context: Any) -> dict[str, Any]:
+        result = work(self, context)
+        if (root / "primary").exists():
+            (root / "primary").rename(root / "down")
+        return result
+
+    monkeypatch.setattr(RavenDBCopyBackupOperator, "work", copy_then_lose_the_primary)
+    state, states, result = live.run(SHOP)
+    assert (state, states) == (
+        "success",
+        {"backup": "success", "copies.copy[0]": "success", "copies.copy[1]": "success"},
+    )
+    assert not (root / "primary").exists()
+    for place in ("copy", "third"):
+        assert [point.key for point in live.points(place, "shop")] == [result["key"]]
