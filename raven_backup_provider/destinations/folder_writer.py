@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from contextlib import suppress
@@ -11,7 +12,6 @@ from types import TracebackType
 
 from raven_backup_provider.core.errors import CorruptBackupError, FileExistsAtDestinationError
 from raven_backup_provider.core.model import FileDigest, StoredFile
-from raven_backup_provider.core.side_hash import SideHash
 from raven_backup_provider.destinations import folder_publish, folder_resume
 from raven_backup_provider.destinations.folder_errors import error_of
 from raven_backup_provider.destinations.folder_rights import give_rights
@@ -51,7 +51,7 @@ class FolderWriter:
         self._fd: int | None = None
         self._at = self._there = 0  # bytes written, or found to be there; bytes that a picked-up file holds
         self._read_back: ReadBack | None = None
-        self._hash = SideHash()
+        self._hash = hashlib.sha256()
         try:
             self._fd = self._pick_up() or self._create()
             self._read_back = ReadBack(self._partial)
@@ -85,18 +85,16 @@ class FolderWriter:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; what a picked-up file holds already is compared instead."""
+        view = memoryview(data).cast("B")
         fd, read_back = self._open()
-        # Read back and hashed later, so the caller must not change it; bytes it cannot.
-        owned = data if isinstance(data, bytes) else bytes(data)
-        view = memoryview(owned)
         try:
             read_back.check()
             while view:
                 count = self._same(fd, view) if self._at < self._there else os.write(fd, view)
                 self._at += count
-                piece = owned if count == len(owned) else bytes(view[:count])
-                self._hash.update(piece)
-                read_back.written(piece)
+                written = data if isinstance(data, bytes) and count == len(data) else view[:count]
+                self._hash.update(written)
+                read_back.written(written)
                 view = view[count:]
         except OSError as error:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
@@ -105,9 +103,8 @@ class FolderWriter:
         """How many of the bytes stand there already. The first that differ, and all behind them, are cut off."""
         wanted = min(len(view), self._there - self._at, _COMPARE)
         found = os.pread(fd, wanted, self._at)
-        same = (
-            found.startswith(view[: len(found)]) and len(found) > 0
-        )  # of bytes and a view only this is a plain memcmp
+        # Of all ways to compare bytes with a view only this is a plain memcmp.
+        same = len(found) > 0 and found.startswith(view[: len(found)])
         if not same:
             log.warning(
                 "%s: what a stopped run left differs from byte %d on; it is written anew.", self._where, self._at
@@ -121,7 +118,7 @@ class FolderWriter:
 
     def given(self) -> FileDigest:
         """See :class:`raven_backup_provider.core.destination.HashesItself`."""
-        return FileDigest(self._at, self._hash.finish())
+        return FileDigest(self._at, self._hash.hexdigest())
 
     def flush(self) -> None:
         """Make durable what was written so far; a delayed "disk full" or "quota" of the file system shows here."""
@@ -184,7 +181,6 @@ class FolderWriter:
         return self._fd, self._read_back
 
     def _close(self) -> None:
-        self._hash.stop()
         fd, self._fd = self._fd, None
         if self._read_back is not None:
             self._read_back.close()

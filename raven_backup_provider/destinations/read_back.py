@@ -20,6 +20,8 @@ _STRIDE = 16 << 20
 #: SHA-256 is kept instead: the writer never waits for the reader.
 _KEPT = 24 << 20
 _READ = 1 << 20
+#: Buffers are of whole multiples of it, since pieces differ a little.
+_ROUNDED = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,13 @@ class _Piece:
     """What should be stored next.
 
     :param data: the bytes, or None where only ``sha256`` of them was kept.
+    :param buffer: where they lie, if that can be used again.
     """
 
     size: int
-    data: bytes | None
+    data: bytes | memoryview | None
     sha256: bytes = b""
+    buffer: bytearray | None = None
 
 
 class ReadBack:
@@ -40,6 +44,7 @@ class ReadBack:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._pieces: deque[_Piece] = deque()
+        self._spare: deque[bytearray] = deque()  # new memory for each piece would cost more than the copying
         self._written = self._read = self._kept = 0
         self._ended = self._abandoned = False
         self._failure: OSError | None = None
@@ -48,18 +53,28 @@ class ReadBack:
         self._thread = threading.Thread(target=self._follow, name="backup-read-back", daemon=True)
         self._thread.start()
 
-    def written(self, data: bytes) -> None:
-        """The writer has written these bytes more."""
+    def written(self, data: bytes | memoryview) -> None:
+        """The writer has written these bytes more. A view is copied."""
         if not self._goes_on():
             return
         kept = self._kept + len(data) <= _KEPT  # the reader only ever lowers it
-        piece = _Piece(len(data), data if kept else None, b"" if kept else hashlib.sha256(data).digest())
+        piece = self._keep(data) if kept else _Piece(len(data), None, hashlib.sha256(data).digest())
         with self._news:
             self._pieces.append(piece)
             self._written += piece.size
             self._kept += piece.size * kept
             if self._written - self._read >= _STRIDE:
                 self._news.notify()
+
+    def _keep(self, data: bytes | memoryview) -> _Piece:
+        if isinstance(data, bytes):
+            return _Piece(len(data), data)
+        buffer = self._spare.popleft() if self._spare else bytearray()
+        if len(buffer) < len(data):
+            buffer = bytearray(-(-len(data) // _ROUNDED) * _ROUNDED)
+        own = memoryview(buffer)[: len(data)]
+        own[:] = data
+        return _Piece(len(data), own, buffer=buffer)
 
     def check(self) -> None:
         """Raise what was met while following, so that a failed disk is noticed long before the file's end."""
@@ -137,3 +152,5 @@ class ReadBack:
         with self._news:
             self._read += piece.size
             self._kept -= piece.size * (wanted is not None)
+        if piece.buffer is not None:
+            self._spare.append(piece.buffer)
