@@ -11,6 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 from raven_backup_provider.core.model import BackupKind, BackupType
 
@@ -22,6 +23,7 @@ MAX_PART_BYTES = 200
 
 _TIME_FORMAT = "%Y-%m-%d-%H-%M-%S"
 _TIME = r"\d{4}-\d{2}-\d{2}-\d{2}-\d{2}(?:-\d{2})?"  # without seconds: written by old servers, still read
+_STAMP = re.compile(_TIME, re.ASCII)
 _FOLDER = re.compile(rf"({_TIME})\.ravendb-(.+)-([A-Za-z]+)-(.+)", re.DOTALL)
 
 # Extension -> (kind, type, encrypted). RavenDB compares extensions without regard to case.
@@ -100,6 +102,7 @@ def parse_folder_name(name: str) -> FolderName | None:
     return FolderName(time, match[2], match[3], backup_type) if time else None
 
 
+@lru_cache(maxsize=4096)  # each is asked for several times while its folder is read
 def parse_file_name(name: str) -> FileName | None:
     """What a file's name says; None if RavenDB's restore would pass it over."""
     stem, extension = _split(name)
@@ -218,7 +221,7 @@ def _stamp(time: datetime) -> str:
 
 
 def _parse_stamp(text: str) -> datetime | None:
-    if not re.fullmatch(_TIME, text, re.ASCII):
+    if not _STAMP.fullmatch(text):
         return None
     parts = [int(part) for part in text.split("-")]
     try:

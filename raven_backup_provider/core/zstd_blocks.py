@@ -16,6 +16,7 @@ BLOCKS_PER_RUN = 8
 """8 blocks of at most 128 KiB each."""
 
 _BLOCK_LIMIT = 128 * 1024
+_LONGEST_HEADER = 18
 _RLE = 1
 _RESERVED = 3
 _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # behind a byte 0x50..0x5f
@@ -60,10 +61,27 @@ class ZstdBlocks:
 
         :raises ValueError: the bytes are no zstd.
         """
-        data = self._pending + data
-        self._pending = b""
+        begun = 0
+        if self._pending:  # joined with as little as completes it: the rest is looked at where it lies
+            missing = self._missing(data)
+            if missing is None:
+                self._pending += data
+                return
+            whole, self._pending = self._pending + data[:missing], b""
+            yield from self._cut(whole, 0)
+            begun = missing
+        yield from self._cut(data, begun)
+
+    def _missing(self, data: bytes) -> int | None:
+        """How many of the bytes complete what is pending; None if they do not."""
+        length = self._unit_length(self._pending + data[:_LONGEST_HEADER], 0)
+        if length is None or length - len(self._pending) > len(data):
+            return None
+        return length - len(self._pending)
+
+    def _cut(self, data: bytes, at: int) -> Iterator[Run]:
         view = memoryview(data)
-        start = at = blocks = 0
+        start, blocks = at, 0
         while at < len(data):
             if self._skip:
                 passed = min(self._skip, len(data) - at)

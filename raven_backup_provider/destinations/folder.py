@@ -113,6 +113,8 @@ class FolderDestination:
 
     def _path(self, key: str) -> Path:
         path = self._root / key if key else self._root
+        if not self._has_link(key):  # the rule; resolving both paths would be most of what reading a manifest costs
+            return path
         real_root = os.path.realpath(self._root)
         real = os.path.realpath(path)
         if real != real_root and not real.startswith(real_root.rstrip("/") + "/"):
@@ -124,6 +126,20 @@ class FolderDestination:
     def unmounted_hint(self) -> str | None:
         """A sentence where the folder is empty and may be the mount point of a network path that is not mounted."""
         return folder_mounts.unmounted_hint(self._root)
+
+    def _has_link(self, key: str) -> bool:
+        """Whether a part of the key is a symbolic link, or cannot be looked at and so may be one."""
+        at = str(self._root)
+        for part in filter(None, key.split("/")):
+            at = f"{at}/{part}"
+            try:
+                if stat.S_ISLNK(os.lstat(at).st_mode):
+                    return True
+            except (FileNotFoundError, NotADirectoryError):
+                return False  # nor is anything behind it there
+            except OSError:
+                return True
+        return False
 
     def _need_root(self) -> None:
         found = self._root_problem()

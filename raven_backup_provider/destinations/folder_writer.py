@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from contextlib import suppress
@@ -50,6 +51,7 @@ class FolderWriter:
         self._fd: int | None = None
         self._at = self._there = 0  # bytes written, or found to be there; bytes that a picked-up file holds
         self._read_back: ReadBack | None = None
+        self._hash = hashlib.sha256()
         try:
             self._fd = self._pick_up() or self._create()
             self._read_back = ReadBack(self._partial)
@@ -90,7 +92,9 @@ class FolderWriter:
             while view:
                 count = self._same(fd, view) if self._at < self._there else os.write(fd, view)
                 self._at += count
-                read_back.written(count)
+                written = data if isinstance(data, bytes) and count == len(data) else view[:count]
+                self._hash.update(written)
+                read_back.written(written)
                 view = view[count:]
         except OSError as error:
             raise error_of(error, f"cannot write {self._where}", self._partial) from error
@@ -99,7 +103,8 @@ class FolderWriter:
         """How many of the bytes stand there already. The first that differ, and all behind them, are cut off."""
         wanted = min(len(view), self._there - self._at, _COMPARE)
         found = os.pread(fd, wanted, self._at)
-        same = found == view[: len(found)] and len(found) > 0
+        # Of all ways to compare bytes with a view only this is a plain memcmp.
+        same = len(found) > 0 and found.startswith(view[: len(found)])
         if not same:
             log.warning(
                 "%s: what a stopped run left differs from byte %d on; it is written anew.", self._where, self._at
@@ -110,6 +115,10 @@ class FolderWriter:
         if self._at + count == self._there:
             os.lseek(fd, self._there, os.SEEK_SET)
         return count
+
+    def given(self) -> FileDigest:
+        """See :class:`raven_backup_provider.core.destination.HashesItself`."""
+        return FileDigest(self._at, self._hash.hexdigest())
 
     def flush(self) -> None:
         """Make durable what was written so far; a delayed "disk full" or "quota" of the file system shows here."""
@@ -130,13 +139,9 @@ class FolderWriter:
                 os.ftruncate(fd, self._at)
             self.flush()
             mine = os.fstat(fd)
-            size, sha256 = read_back.finish()
+            difference = read_back.finish()
             self._close()
-            if (size, sha256) != (digest.size, digest.sha256):
-                raise CorruptBackupError(
-                    f"What is stored of {self._where} is not what was sent: {size} bytes with SHA-256 {sha256} instead of "
-                    f"{digest.size} bytes with {digest.sha256}. It is not published; check that disk or network path."
-                )
+            self._require(digest, difference)
             folder_publish.publish(self._partial, self._path, mine, replace=replace)
             folder_publish.sync_folder(self._path.parent)
             found = self._path.stat()
@@ -147,6 +152,17 @@ class FolderWriter:
         except OSError as error:
             raise error_of(error, f"cannot publish {self._where}", self._path) from error
         return StoredFile(self._key, found.st_size, datetime.fromtimestamp(found.st_mtime, timezone.utc))
+
+    def _require(self, digest: FileDigest, difference: str | None) -> None:
+        """:raises CorruptBackupError: what was given is not what ``digest`` says, or not what is stored."""
+        given = self.given()
+        if difference is None and (given.size, given.sha256) == (digest.size, digest.sha256):
+            return
+        raise CorruptBackupError(
+            f"What is stored of {self._where} is not what was sent: "
+            f"{difference or f'{given.size} bytes with SHA-256 {given.sha256}'} instead of {digest.size} bytes with "
+            f"{digest.sha256}. It is not published; check that disk or network path."
+        )
 
     def abort(self) -> None:
         """Remove the partial file, if there is one."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from raven_backup_provider.core.errors import ConfigurationError
 
+_REFUSED = re.compile(r"[\x00-\x1f\x7f\\]")
 _MAX_PART_BYTES = 255
 
 
@@ -31,11 +34,12 @@ def check_prefix(prefix: str) -> str:
 def _check_part(part: str, key: str) -> None:
     if part in ("", ".", ".."):
         raise ConfigurationError(f"The key {key!r} is not allowed: a part of it is {part!r}.")
-    if any(char < " " or char == "\x7f" or char == "\\" for char in part):
+    if _REFUSED.search(part):
         raise ConfigurationError(
             f"The key {key!r} is not allowed: a part of it has a control character or a backslash."
         )
-    if len(part.encode("utf-8", "surrogateescape")) > _MAX_PART_BYTES:
+    size = len(part) if part.isascii() else len(part.encode("utf-8", "surrogateescape"))
+    if size > _MAX_PART_BYTES:
         raise ConfigurationError(
             f"The key {key!r} is not allowed: a part of it is longer than {_MAX_PART_BYTES} bytes."
         )

@@ -1,16 +1,46 @@
-"""urllib3's connections with two habits changed.
+"""urllib3's connections with three habits changed.
 
 Sending: urllib3 leaves the connect time-out on the socket while a request is being sent, so an upload would fail as soon as the
 server does not read for that long, say while it syncs its disk. Ours waits as long as a stream may stall.
+Reading: Python's reader of chunked bodies is slow with the small chunks that RavenDB sends; ours (chunked_body.py) is not.
 Not checking the server's certificate, where configured so: urllib3 warns at every request; we do once (link.py).
 """
 
 from __future__ import annotations
 
+import http.client
+import socket
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from raven_backup_provider.raven.chunked_body import ChunkedBody
+
+#: Bytes asked for at a time from which a body is a stream worth a large buffer, and not an answer to look at.
+_LARGE = 64 << 10
+
+
+class _Response(http.client.HTTPResponse):
+    """Reads a large chunked body through :class:`ChunkedBody`, anything else as ever."""
+
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self._body: ChunkedBody | None = None
+
+    def read(self, amt: int | None = None) -> bytes:
+        if self._body is None:
+            if amt is None or amt < _LARGE or not self.chunked or self.fp is None:
+                return super().read(amt)
+            self._body = ChunkedBody(self.fp.readinto1, amt)
+        if amt is None or amt < 0:
+            return b"".join(iter(lambda: self.read(_LARGE), b""))
+        data = self._body.read(amt)
+        if self._body.ended:
+            self.close()
+        return data
 
 
 def pool_classes(*, checked: bool, send_silence: float) -> dict[str, Any]:
@@ -21,11 +51,15 @@ def pool_classes(*, checked: bool, send_silence: float) -> dict[str, Any]:
     """
 
     class Plain(HTTPConnection):
+        response_class = _Response
+
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(send_silence)
 
     class Secured(HTTPSConnection):
+        response_class = _Response
+
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(send_silence)

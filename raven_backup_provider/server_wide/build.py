@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
 from raven_backup_provider.core.inventory import Inventory
+from raven_backup_provider.server_wide.airflow_settings import read_airflow_settings
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.config_reader import ReadConfig
 from raven_backup_provider.server_wide.config_source import active_configs
@@ -58,9 +59,15 @@ def build_dags(
     plan = make_plan(tasks, inventories)
     dags: dict[str, DAG] = {}
     failures: dict[str, list[str]] = {}
+    settings = cache(read_airflow_settings)
     if wanted is None:
         for planned in plan.dags:
-            _add(dags, partial(database_dag, planned), planned.dag_id, failures.setdefault(planned.task.name, []))
+            _add(
+                dags,
+                partial(database_dag, planned, settings),
+                planned.dag_id,
+                failures.setdefault(planned.task.name, []),
+            )
     for conn_id, dag_id in discovery_dag_ids(inventories).items():
         of_server = [task for task in tasks if task.ravendb_conn_id == conn_id]
         places = {"config_folder": str(folder), "inventory": place}

@@ -8,6 +8,7 @@ Lanes are mapped: each is retried alone, and old backups leave a destination onl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from raven_backup_provider.core.inventory import DatabaseState
 from raven_backup_provider.operators.copy import RavenDBCopyBackupOperator
 from raven_backup_provider.operators.retention import RavenDBRetentionOperator
 from raven_backup_provider.operators.verify import RavenDBVerifyBackupOperator
+from raven_backup_provider.server_wide.airflow_settings import AirflowSettings, read_airflow_settings
 from raven_backup_provider.server_wide.config import ServerWideTask
 from raven_backup_provider.server_wide.dag_text import database_doc
 from raven_backup_provider.server_wide.database_tasks import ServerWideBackupOperator, ServerWideRestoreOperator
@@ -34,8 +36,12 @@ _VERIFIED = "{{{{ 'sizes' if (ti.xcom_pull(task_ids='backup') or {{}}).get('outc
 _BACKED_UP = "{{ (ti.xcom_pull(task_ids='backup') or {}).get('key') or 'newest' }}"
 
 
-def database_dag(planned: PlannedDag) -> DAG:
-    """Build it; the same bytes for the same plan."""
+def database_dag(planned: PlannedDag, read_settings: Callable[[], AirflowSettings] = read_airflow_settings) -> DAG:
+    """Build it; the same bytes for the same plan.
+
+    :param read_settings: may remember what it read while a file is parsed.
+    """
+    settings = read_settings()
     task, database = planned.task, planned.database
     dropped = not database.state.on_server
     dag = DAG(
@@ -45,6 +51,7 @@ def database_dag(planned: PlannedDag) -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
+        **settings.dag,
         tags=_tags(task, database.state),
         doc_md=database_doc(planned),
         default_args={
@@ -54,14 +61,14 @@ def database_dag(planned: PlannedDag) -> DAG:
         },
     )
     with dag:
-        _fill(task, database.name, dropped)
+        _fill(task, database.name, dropped, deferrable=settings.deferrable)
     # After the tasks on purpose: each of them would copy the form, and Airflow would check and store every copy, which was half of
     # the time that parsing takes. Rendering reads the DAG's form.
     object.__setattr__(dag, "params", ParamsDict(_form(task, database.name, dropped)))
     return dag
 
 
-def _fill(task: ServerWideTask, database: str, dropped: bool) -> None:
+def _fill(task: ServerWideTask, database: str, dropped: bool, *, deferrable: bool) -> None:
     primary, *further = task.destinations
     backup = ServerWideBackupOperator(
         task_id="backup",
@@ -81,6 +88,7 @@ def _fill(task: ServerWideTask, database: str, dropped: bool) -> None:
         require_encryption=task.require_encryption,
         allow_plain_text=task.allow_plain_text,
         allow_reduced_record=task.allow_reduced_record,
+        deferrable=deferrable,
         **({"pool": task.pool} if task.pool else {}),
     )
     _render(backup, "asked", "instead")

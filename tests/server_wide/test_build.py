@@ -385,14 +385,39 @@ def test_one_dag_that_cannot_be_built_costs_itself_only(stage: Stage, monkeypatc
     stage.databases("shop", "bad")
     real = build.database_dag
 
-    def fragile(planned: Any) -> Any:
+    def fragile(planned: Any, *settings: Any) -> Any:
         if planned.database.name == "bad":
             raise ValueError("no way")
-        return real(planned)
+        return real(planned, *settings)
 
     monkeypatch.setattr(build, "database_dag", fragile)
     assert stage.ids() == ["nightly.shop"]
     assert "nightly.bad: the DAG cannot be built: ValueError: no way" in stage.status()
+
+
+def test_a_dag_is_as_airflows_configuration_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG", "3")
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_CONSECUTIVE_FAILED_DAG_RUNS_PER_DAG", "5")
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DISABLE_BUNDLE_VERSIONING", "True")
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    stage.configure({"name": "nightly"})
+    stage.databases("shop", "crm")
+    found = stage.build()
+    for database in ("shop", "crm"):
+        dag: Any = found[f"server_wide_backup.nightly.{database}"]
+        assert (dag.max_active_tasks, dag.max_consecutive_failed_dag_runs) == (3, 5)
+        assert dag.disable_bundle_versioning
+        assert dag.get_task("backup").deferrable
+
+
+def test_a_configuration_of_airflow_that_makes_no_sense_is_shown_and_stops_no_parsing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.configure({"name": "nightly"})
+    stage.databases("shop")
+    assert stage.ids() == ["nightly.shop"]
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG", "many")
+    assert stage.ids() == []
 
 
 # -- parsing for one task ----------------------------------------------------------------------------------------------
