@@ -25,11 +25,11 @@ from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_listing import list_parts, list_uploads
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, FOLDER, DestinationContract, digest_of, keys, load, store
+from tests.destinations.s3_others_contract import PREFIX, OthersUploads
 from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import PAGE, MotoServer, S3Server, moto_server
 
 MIB = 1 << 20
-PREFIX = "below/a prefix"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def moto_as_aws() -> Iterator[MotoServer]:
         yield running
 
 
-class S3Contract(DestinationContract):
+class S3Contract(OthersUploads, DestinationContract):
     """The contract, with a file of more than one part where a leftover is wanted: a smaller one leaves nothing at all."""
 
     service = "compatible"
@@ -216,14 +216,22 @@ def test_a_small_file_takes_no_multipart_upload_and_a_piece_of_a_large_one_is_no
 def test_nothing_outside_the_prefix_is_seen_or_swept(moto: MotoServer, bucket: str) -> None:
     client = moto.client()
     client.put_object(Bucket=bucket, Key="below/a prefix but not ours", Body=b"x")
-    client.create_multipart_upload(Bucket=bucket, Key="below/a prefix but not ours too")
-    client.create_multipart_upload(Bucket=bucket, Key=f"{PREFIX}/shopping/x")
+    settings = S3Settings(part_mb=1)
+    abandoned = [
+        S3Destination(client, bucket, prefix, settings=settings).open_write("shopping/x")
+        for prefix in (f"{PREFIX} but not ours too", PREFIX)
+    ]
+    for writer in abandoned:
+        writer.write(bytes(MIB))
     destination = S3Destination(client, bucket, PREFIX)
     assert keys(destination) == []
     assert destination.list_folders() == []
     assert destination.sweep_partial("shop") == []
     assert destination.sweep_partial("") == ["shopping/x"]
-    assert len(client.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
+    (left,) = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert left["Key"] == f"{PREFIX} but not ours too/shopping/x"
+    for writer in abandoned:
+        writer.abort()
 
 
 def test_a_missing_bucket_is_said_to_be_missing_and_not_taken_for_an_empty_one(moto: MotoServer) -> None:
