@@ -234,6 +234,22 @@ def test_nothing_outside_the_prefix_is_seen_or_swept(moto: MotoServer, bucket: s
         writer.abort()
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://s3.eu-central-1.amazonaws.com", None),
+        ("https://s3.cn-north-1.amazonaws.com.cn", None),
+        ("https://someone:secret@s3.example.com:9000/x?y=z", "https://s3.example.com:9000"),
+        ("http://[::1]:9000", "http://[::1]:9000"),
+    ],
+)
+def test_the_endpoint_that_a_command_in_the_log_names_is_no_secret_and_left_out_for_aws(
+    moto: MotoServer, url: str, expected: str | None
+) -> None:
+    client = moto.client(url=url)
+    assert S3Destination(client, "bucket")._place.calls.endpoint == expected
+
+
 def test_a_missing_bucket_is_said_to_be_missing_and_not_taken_for_an_empty_one(moto: MotoServer) -> None:
     destination = S3Destination(moto.client(), "no-such-bucket-here", PREFIX)
     for look in (
