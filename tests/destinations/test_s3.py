@@ -50,8 +50,8 @@ class S3Contract(OthersUploads, DestinationContract):
     service = "compatible"
     #: MiB; the least a server takes.
     part_mb = 1
-    #: Keys in a page of a listing.
-    page = PAGE
+    #: Keys in a page of a listing, and how each of many ends.
+    page, ending = PAGE, "-ü"
 
     @property
     def copied(self) -> int:  # type: ignore[override]
@@ -144,7 +144,7 @@ class S3Contract(OthersUploads, DestinationContract):
         self, server: S3Server, bucket: str
     ) -> None:
         client = server.client(max_pool_connections=8)
-        names = [f"{PREFIX}/shop/{number:05d}-ü" for number in range(5 * self.page // 2)]
+        names = [f"{PREFIX}/shop/{number:05d}{self.ending}" for number in range(5 * self.page // 2)]
         with concurrent.futures.ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda name: client.put_object(Bucket=bucket, Key=name, Body=b"x"), names))
         client.put_object(Bucket=bucket, Key=f"{PREFIX}/shop/", Body=b"")  # as a console shows a folder
@@ -152,12 +152,12 @@ class S3Contract(OthersUploads, DestinationContract):
             destination = S3Destination(proxy.client(), bucket, PREFIX)
             listing = destination.list_files("shop")
             first = next(listing)
-            assert first.key == "shop/00000-ü"
+            assert first.key == f"shop/00000{self.ending}"
             assert proxy.count("list_objects_v2") == 1
             assert [first.key, *(file.key for file in listing)] == [name.removeprefix(f"{PREFIX}/") for name in names]
             assert proxy.count("list_objects_v2") == 3
             proxy.forget()
-            destination.delete(f"shop/{number:05d}-ü" for number in range(50))
+            destination.delete(f"shop/{number:05d}{self.ending}" for number in range(50))
             assert proxy.count("delete_object") == 50
             assert len(keys(destination)) == len(names) - 50
 
