@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import os
+import shlex
 import threading
 import time
 import zlib
@@ -132,7 +133,7 @@ class OthersUploads:
         assert FILE in line
         assert "ago" in line
         assert f"aws s3api abort-multipart-upload --endpoint-url {server.url} --bucket {bucket} --key '{NAME}'" in line
-        assert f"--upload-id {upload_id}" in line
+        assert f"--upload-id {shlex.quote(upload_id)}" in line
         # A copy of the very same content sends all of it itself rather than to spoil another's upload.
         with same_place.open_write(FILE, expected=digest_of(data)) as writer:
             writer.write(data)
