@@ -300,11 +300,13 @@ class FolderDestination:
         top = self._path(prefix)
         swept: list[str] = []
         for folder, _folders, names in os.walk(top, topdown=False, onerror=self._could_not_look):
+            before = len(swept)
             for name in sorted(names):
                 path = Path(folder, name)
                 if is_ours_in_progress(name) and goes(path) and self._remove_leftover(path):
                     swept.append(path.relative_to(self._root).as_posix())
-            if Path(folder) != top:
+            # Any other empty folder may be one that a RavenDB server has just made to write a backup into.
+            if Path(folder) != top and len(swept) > before:
                 self._remove_empty(Path(folder))
         return sorted(swept)
 

@@ -24,13 +24,7 @@ from raven_backup_provider.destinations.keys import check_key, check_prefix
 from raven_backup_provider.destinations.lease import Lease, hold_lease
 from raven_backup_provider.destinations.s3_calls import Client, S3Calls
 from raven_backup_provider.destinations.s3_lease import S3LeaseStore
-from raven_backup_provider.destinations.s3_listing import (
-    UnfinishedUpload,
-    first_object,
-    list_folder_names,
-    list_objects,
-    list_uploads,
-)
+from raven_backup_provider.destinations.s3_listing import first_object, list_folder_names, list_objects
 from raven_backup_provider.destinations.s3_look import look
 from raven_backup_provider.destinations.s3_place import (
     INTERNAL,
@@ -42,8 +36,9 @@ from raven_backup_provider.destinations.s3_place import (
 )
 from raven_backup_provider.destinations.s3_put import exists, put_file, remove
 from raven_backup_provider.destinations.s3_reader import open_object
+from raven_backup_provider.destinations.s3_resume import is_of_no_use
 from raven_backup_provider.destinations.s3_settings import S3Settings
-from raven_backup_provider.destinations.s3_upload import abort_upload, is_of_no_use
+from raven_backup_provider.destinations.s3_sweep import sweep
 from raven_backup_provider.destinations.s3_writer import S3Writer
 
 log = logging.getLogger(__name__)
@@ -154,27 +149,11 @@ class S3Destination:
             s3_lock.delete_unlocked(self._place, key)
 
     def sweep_partial(self, prefix: str) -> list[str]:
-        return self._sweep(prefix, lambda found: True)
+        return sweep(self._place, check_prefix(prefix), lambda found: True)
 
     def sweep_abandoned(self, prefix: str) -> list[str]:
         """See :class:`~raven_backup_provider.core.destination.ResumesCopies`."""
-        return self._sweep(prefix, lambda found: is_of_no_use(self._place, found))
-
-    def _sweep(self, prefix: str, goes: Callable[[UnfinishedUpload], bool]) -> list[str]:
-        swept = []
-        try:
-            for found in list_uploads(self._place, self._place.folder_name(check_prefix(prefix))):
-                if not goes(found):
-                    continue
-                abort_upload(self._place, found.name, found.upload_id)
-                swept.append(self._place.key_of(found.name))
-        except MissingRightError as error:
-            log.warning(
-                "Unfinished uploads of killed runs are not swept: %s Until then a lifecycle rule with "
-                "AbortIncompleteMultipartUpload removes them.",
-                error,
-            )
-        return sorted(swept)
+        return sweep(self._place, check_prefix(prefix), lambda found: is_of_no_use(self._place, found))
 
     # --- the place ----------------------------------------------------------------------------------------------
 

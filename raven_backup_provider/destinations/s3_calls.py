@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
@@ -22,6 +24,8 @@ from raven_backup_provider.destinations.s3_errors import EXPIRED, code_of, error
 
 log = logging.getLogger(__name__)
 
+#: Names of AWS's own hosts.
+AWS_HOST = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 #: A boto3 client of S3; boto3 has no types of its own.
 Client = Any
 
@@ -64,7 +68,7 @@ class S3Calls:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._bucket, self._identity = bucket, identity
+        self.bucket, self._identity = bucket, identity
         self._renew, self._patience = renew, patience
         self._monotonic, self._sleep = monotonic, sleep
         self._lock = threading.Lock()
@@ -100,7 +104,7 @@ class S3Calls:
             if isinstance(body, PartBody):
                 body.seek(0)
             try:
-                answer = getattr(client, operation)(Bucket=self._bucket, **parameters)
+                answer = getattr(client, operation)(Bucket=self.bucket, **parameters)
             except (BotoCoreError, ClientError) as error:
                 tries += 1
                 self._judge(error, judged, tries)
@@ -118,6 +122,15 @@ class S3Calls:
             else:
                 self._answered = True
                 return answer
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where the service is, without what else its URL may hold; None for AWS itself."""
+        parts = urlsplit(str(self._client.meta.endpoint_url))
+        if AWS_HOST.search(parts.hostname or "") is not None:
+            return None
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
     def failure(self, failed: str, error: Exception, operation: str) -> Exception:
         """The error to raise for one that did not come out of :meth:`call`, such as a body that broke off."""

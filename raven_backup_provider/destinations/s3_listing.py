@@ -36,12 +36,20 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedUpload:
-    """A multipart upload that was neither completed nor aborted."""
+    """A multipart upload that was neither completed nor aborted.
+
+    :param begun: when, by the store's clock (UTC); None where it does not say.
+    :param age: seconds since then, by the store's clock too.
+    :param initiator: who began it, in the store's words.
+    """
 
     name: str
     upload_id: str
     storage_class: str | None
     checksum: tuple[str | None, str | None]
+    begun: datetime | None = None
+    age: float | None = None
+    initiator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +91,9 @@ def list_uploads(place: S3Place, name_start: str) -> Iterator[UnfinishedUpload]:
     marker: dict[str, Any] = {}
     while True:
         page = place.calls.call("list_multipart_uploads", "cannot list unfinished uploads", Prefix=name_start, **marker)
+        now = _store_time(page)
         for found in page.get("Uploads", ()):
-            yield UnfinishedUpload(
-                str(found["Key"]),
-                str(found["UploadId"]),
-                found.get("StorageClass"),
-                (found.get("ChecksumAlgorithm"), found.get("ChecksumType")),
-            )
+            yield _unfinished(found, now)
         following = {"KeyMarker": page.get("NextKeyMarker"), "UploadIdMarker": page.get("NextUploadIdMarker")}
         if not page.get("IsTruncated"):
             return
@@ -159,6 +163,20 @@ def _listed(found: Any, now: datetime | None) -> Listed:
         plain_etag(found),
         found.get("StorageClass"),
         (now - modified).total_seconds() if now is not None else float("nan"),
+    )
+
+
+def _unfinished(found: Any, now: datetime | None) -> UnfinishedUpload:
+    begun: datetime | None = found.get("Initiated")
+    initiator = found.get("Initiator") or {}
+    return UnfinishedUpload(
+        str(found["Key"]),
+        str(found["UploadId"]),
+        found.get("StorageClass"),
+        (found.get("ChecksumAlgorithm"), found.get("ChecksumType")),
+        begun,
+        (now - begun).total_seconds() if now is not None and begun is not None else None,
+        initiator.get("ID") or initiator.get("DisplayName"),
     )
 
 

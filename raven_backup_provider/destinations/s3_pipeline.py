@@ -73,13 +73,14 @@ class PartPipeline(Generic[Done]):
         self._end_threads()
         return [self._done[number] for number in sorted(self._done)]
 
-    def end(self, seconds: float) -> None:
-        """Send nothing more and wait a while for what is under way."""
+    def end(self, seconds: float) -> bool:
+        """Send nothing more and wait a while for what is under way; whether nothing is any more."""
         self._stop.set()
         self._end_threads()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

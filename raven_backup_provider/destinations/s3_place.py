@@ -6,7 +6,6 @@ leases and the like lie in ``.raven-backup/``), and which arguments carry storag
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -17,13 +16,12 @@ from raven_backup_provider.core.errors import ConfigurationError
 from raven_backup_provider.core.names import IN_PROGRESS_SUFFIX
 from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.destinations.keys import check_key
-from raven_backup_provider.destinations.s3_calls import Client, S3Calls
+from raven_backup_provider.destinations.s3_calls import AWS_HOST, Client, S3Calls
 from raven_backup_provider.destinations.s3_settings import S3Settings
 
 #: Folder of what is ours but no backup. A lifecycle rule for it cleans up where files may not be deleted.
 INTERNAL = ".raven-backup"
 _MAX_NAME_BYTES = 1024
-_AWS_HOST = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 
 
 @dataclass(slots=True)
@@ -118,7 +116,7 @@ class S3Place:
 
 def is_aws(client: Client) -> bool:
     """Whether the client talks to AWS itself."""
-    return _AWS_HOST.search(urlsplit(str(client.meta.endpoint_url)).hostname or "") is not None
+    return AWS_HOST.search(urlsplit(str(client.meta.endpoint_url)).hostname or "") is not None
 
 
 def identity_of(client: Client, bucket: str, prefix: str) -> str:

@@ -54,6 +54,15 @@ class PieceSums:
             self._md5 = hashlib.md5(self._data, usedforsecurity=False).digest()
         return self._md5
 
+    def arguments(self, *, checksums: bool) -> dict[str, str]:
+        """What a request that sends the piece tells the service to check on arrival.
+
+        :param checksums: the service checks CRC32, not only MD5.
+        """
+        if checksums:
+            return {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": self.crc32}
+        return {"ContentMD5": self.md5_text}
+
     @property
     def md5_text(self) -> str:
         """As ``Content-MD5`` wants it."""

@@ -19,7 +19,6 @@ from raven_backup_provider.destinations.s3_listing import plain_etag
 from raven_backup_provider.destinations.s3_look import Seen, look
 from raven_backup_provider.destinations.s3_place import S3Place
 from raven_backup_provider.destinations.s3_proof import PieceSums, Proof
-from raven_backup_provider.destinations.s3_upload import integrity
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ def _put(
                 Body=PartBody(data, place.pace) if isinstance(data, memoryview) and data else bytes(data),
                 ContentLength=len(data),
                 **condition,
-                **integrity(place, sums),
+                **sums.arguments(checksums=place.aws),
                 **arguments,
             )
             return sums.judge(answer, checksums=place.aws), plain_etag(answer)

@@ -1,7 +1,9 @@
 """Reading an object in order, fetched in pieces by range ahead of the reader; a piece that breaks off goes on where it stopped.
 
 The first piece is asked for when the object is opened, so that a missing file is said to be missing then. More pieces are
-fetched, ``concurrency`` at a time, once the first one was read. Memory is (concurrency + 1) pieces.
+fetched once the first one was read. A reader in order waits for its next piece while those behind it are there already and
+nothing is asked for in their stead; so pieces are smaller and more than parts of an upload, in the memory of (concurrency + 1)
+parts. On a service that gives each connection its share, fewer connections than others have would be a smaller share.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from raven_backup_provider.destinations.s3_look import require_bucket
 from raven_backup_provider.destinations.s3_place import S3Place
 
 _READ = 256 << 10
+#: A piece is so many times smaller than a part of an upload, and so many times more are fetched at a time.
+SMALLER = 2
 #: How often a piece is tried again without a byte more.
 _TRIES = 8
 _JUDGED = ("NoSuchKey", "404", "InvalidRange", "416", "InvalidObjectState", "PreconditionFailed", "412")
@@ -52,11 +56,14 @@ class _Source:
         self._name = place.object_name(key)
         self._etag: str | None = None
         self.size = 0
+        #: Bytes of a piece, and how many are fetched at a time.
+        self.piece = place.settings.part_bytes // SMALLER
+        self.at_a_time = (place.settings.concurrency + 1) * SMALLER - 1  # one more is being read
 
     def open_first(self, offset: int) -> Any:
         """The answer that holds the first piece; None where nothing is left to read."""
         try:
-            answer = self._get(offset, offset + self.place.settings.part_bytes - 1)
+            answer = self._get(offset, offset + self.piece - 1)
         except ServiceRefusal as refusal:
             if refusal.code in ("InvalidRange", "416"):
                 self.size = offset
@@ -183,18 +190,20 @@ class _ObjectReader(io.RawIOBase):
 
     def _next(self) -> bool:
         """Go on to the next piece; False at the end."""
+        self._current = memoryview(b"")  # lets go of the memory of the last one
         self._ask_ahead()
         if not self._ahead:
             return False
         self._current = self._ahead.popleft().wait()
+        if self._read_any:
+            self._ask_ahead()  # while the caller works on this one
         self._read_any = True
         return True
 
     def _ask_ahead(self) -> None:
-        settings = self._source.place.settings
-        wanted = settings.concurrency if self._read_any else 1
+        wanted = self._source.at_a_time if self._read_any else 1
         while len(self._ahead) < wanted and self._asked < self._source.size:
-            length = min(settings.part_bytes, self._source.size - self._asked)
+            length = min(self._source.piece, self._source.size - self._asked)
             body = self._first["Body"] if self._first is not None else None
             self._first = None
             self._ahead.append(_Piece(self._source, self._asked, length, body, self._stop))

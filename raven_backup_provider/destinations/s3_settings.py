@@ -40,9 +40,10 @@ class S3Settings:
     :param sse_kms_key_id: id or ARN of the KMS key; None: the account's own key.
     :param object_lock_mode: ``GOVERNANCE`` or ``COMPLIANCE``, for backup files and manifests.
     :param object_lock_days: how long after its upload a file cannot be deleted.
-    :param part_mb: MiB of the first parts of an upload, and of the pieces of a download. Parts grow with a file whose size
-        is not known beforehand, so that it may become 5 TiB.
-    :param concurrency: parts in flight at a time. Memory is (concurrency + 1) parts.
+    :param part_mb: MiB of the first parts of an upload. Parts grow with a file whose size is not known beforehand, so that it
+        may become 5 TiB.
+    :param concurrency: parts in flight at a time. Memory is (concurrency + 1) parts. A download fetches pieces of half a part,
+        2 * concurrency + 1 at a time, in the same memory.
     :param bandwidth_mb: limit in MB (10^6 bytes) per second for uploads and downloads of this destination; None: no limit.
     :param service: ``aws`` counts on what AWS documents (checksums of the whole file, conditional completion of uploads),
         ``compatible`` proves the same by other means, ``auto`` tells by the endpoint.

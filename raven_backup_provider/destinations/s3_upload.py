@@ -6,7 +6,6 @@ Nothing of it can be seen under the file's name before :meth:`S3Upload.complete`
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,11 @@ from raven_backup_provider.core.errors import (
     MissingRightError,
     RavenBackupError,
 )
-from raven_backup_provider.destinations.resumable import is_abandoned
+from raven_backup_provider.destinations import s3_own_uploads
 from raven_backup_provider.destinations.s3_body import PartBody
 from raven_backup_provider.destinations.s3_calls import ServiceRefusal, require_answer
-from raven_backup_provider.destinations.s3_listing import (
-    StoredPart,
-    UnfinishedUpload,
-    list_parts,
-    list_uploads,
-    plain_etag,
-)
+from raven_backup_provider.destinations.s3_listing import StoredPart, plain_etag
 from raven_backup_provider.destinations.s3_look import Seen, look
-from raven_backup_provider.destinations.s3_parts import MAX_PARTS, is_of_copy
 from raven_backup_provider.destinations.s3_place import S3Place
 from raven_backup_provider.destinations.s3_proof import PieceSums, Proof, multipart_etag
 
@@ -83,7 +75,7 @@ class S3Upload:
 
     @classmethod
     def begin(cls, place: S3Place, key: str, stop: threading.Event) -> S3Upload:
-        """Begin a new one."""
+        """Begin a new one, and note that it is ours before anything is sent, so that it can be swept if this process dies."""
         checksum: dict[str, Any] = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if place.aws else {}
         answer = place.calls.call(
             "create_multipart_upload",
@@ -92,7 +84,13 @@ class S3Upload:
             **checksum,
             **place.for_data(),
         )
-        return cls(place, key, str(answer["UploadId"]), stop)
+        upload = cls(place, key, str(answer["UploadId"]), stop)
+        try:
+            s3_own_uploads.note(place, upload._name, upload._id)
+        except BaseException:
+            upload.abort()
+            raise
+        return upload
 
     def send(self, number: int, data: memoryview, crc32: int | None = None) -> DonePart:
         """Send one part, unless the store has it.
@@ -113,7 +111,7 @@ class S3Upload:
                 PartNumber=number,
                 Body=PartBody(data, self._place.pace),
                 ContentLength=len(data),
-                **integrity(self._place, sums),
+                **sums.arguments(checksums=self._place.aws),
             )
             proof = sums.judge(answer, checksums=self._place.aws)
             if proof is not Proof.WRONG:
@@ -140,13 +138,18 @@ class S3Upload:
         :param crc32: of the whole file.
         :returns: the file's ETag; empty where the store tells none.
         """
+        etag = self._completed(parts, size, crc32)
+        s3_own_uploads.forget(self._place, self._name, self._id)
+        return etag
+
+    def _completed(self, parts: Sequence[DonePart], size: int, crc32: str) -> str:
         try:
             return self._complete(parts, size, crc32)
         except ServiceRefusal as refusal:
             if refusal.code == "NotImplemented" and "complete" not in self._place.findings.unconditional:
                 log.info("%s completes uploads without conditions only.", self._place.identity)
                 self._place.findings.unconditional.add("complete")
-                return self.complete(parts, size, crc32)
+                return self._completed(parts, size, crc32)
             seen = look(self._place, self._key) if refusal.repeated else None
             if seen is None or not self._is_ours(seen, parts, size, crc32):
                 raise self._error(refusal) from refusal
@@ -200,10 +203,15 @@ class S3Upload:
             refusal, f"cannot publish '{self._key}'", self._place.identity, "complete_multipart_upload"
         )
 
-    def abort(self) -> None:
-        """Remove the parts. Idempotent; logs instead of raising."""
+    def abort(self, *, sending: bool = False) -> None:
+        """Remove the parts. Idempotent; logs instead of raising.
+
+        :param sending: a part may still be under way. AWS then may keep it, and the upload with it: it stays noted as ours.
+        """
         try:
             abort_upload(self._place, self._name, self._id, patience=_ABORT_PATIENCE)
+            if not sending:
+                s3_own_uploads.forget(self._place, self._name, self._id)
         except MissingRightError as error:
             log.warning(
                 "The parts of '%s' that were sent stay behind, unseen but billed: %s A lifecycle rule with "
@@ -228,67 +236,3 @@ def abort_upload(place: S3Place, name: str, upload_id: str, *, patience: float |
         )
     except ServiceRefusal:
         return
-
-
-def integrity(place: S3Place, sums: PieceSums) -> dict[str, Any]:
-    """What the service shall check on arrival."""
-    return {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": sums.crc32} if place.aws else {"ContentMD5": sums.md5_text}
-
-
-def resume(place: S3Place, key: str, size: int, stop: threading.Event) -> tuple[S3Upload, int] | None:
-    """The unfinished upload of a file of that size which has most of it, and the bytes of its parts; None: there is none.
-
-    Whether its parts hold the same bytes is seen when they are compared, one by one.
-    """
-    name = place.object_name(key)
-    best: tuple[int, S3Upload, int] | None = None
-    try:
-        for found in list_uploads(place, name):
-            if found.name != name or not _has_our_settings(place, found):
-                continue
-            parts = list_parts(place, name, found.upload_id)
-            part = _part_size(parts, size)
-            have = sum(p.size for p in parts)
-            if part is not None and (best is None or have > best[0]):
-                best = have, S3Upload(place, key, found.upload_id, stop, {p.number: p for p in parts}), part
-    except (MissingRightError, ServiceRefusal) as error:
-        log.info("What an earlier run sent of '%s' cannot be looked at, so all is sent: %s", key, error)
-        return None
-    if best is None:
-        return None
-    log.info(
-        "An earlier run sent %s of %s bytes of '%s'; only what is missing is sent.", f"{best[0]:,}", f"{size:,}", key
-    )
-    return best[1], best[2]
-
-
-def is_of_no_use(place: S3Place, found: UnfinishedUpload) -> bool:
-    """Whether no copy will go on with an unfinished upload: an export left it, nothing of it is there, it is too old, its file is
-    there by now, or its parts may not be looked at."""
-    try:
-        parts = list_parts(place, found.name, found.upload_id)
-    except (MissingRightError, ServiceRefusal):
-        return True
-    written = max((p.modified for p in parts if p.modified is not None), default=None)
-    if not parts or not is_of_copy(max(p.size for p in parts)) or is_abandoned(written):
-        return True
-    return look(place, place.key_of(found.name)) is not None
-
-
-def _has_our_settings(place: S3Place, found: UnfinishedUpload) -> bool:
-    wanted = ("CRC32", "FULL_OBJECT") if place.aws else (None, None)
-    same_class = (found.storage_class or "STANDARD") == (place.settings.storage_class or "STANDARD")
-    return same_class and (found.checksum == wanted or not place.aws)
-
-
-def _part_size(parts: Sequence[StoredPart], size: int) -> int | None:
-    """Bytes of the parts of an upload that was cut into equal ones; None if it was not, or for another size."""
-    if not parts:
-        return None
-    part = max(p.size for p in parts)
-    count = math.ceil(size / part) if part else 0
-    if not 0 < count <= MAX_PARTS:
-        return None
-    rest = size - (count - 1) * part
-    fits = all(p.number <= count and p.size == (rest if p.number == count else part) for p in parts)
-    return part if fits else None

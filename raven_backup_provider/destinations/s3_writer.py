@@ -36,7 +36,8 @@ from raven_backup_provider.destinations.s3_place import S3Place
 from raven_backup_provider.destinations.s3_proof import crc32_text, joined_crc32, multipart_etag
 from raven_backup_provider.destinations.s3_put import Put, exists, put_file, remove
 from raven_backup_provider.destinations.s3_reader import open_object
-from raven_backup_provider.destinations.s3_upload import DonePart, S3Upload, resume
+from raven_backup_provider.destinations.s3_resume import resume
+from raven_backup_provider.destinations.s3_upload import DonePart, S3Upload
 
 log = logging.getLogger(__name__)
 
@@ -241,14 +242,14 @@ class S3Writer:
         self._open = False
         self._buffer = None
         self._sha256.stop()
-        self._pipeline.end(_END_WITHIN)
+        sending = not self._pipeline.end(_END_WITHIN)
         upload, self._upload = self._upload, None
         if upload is None:
             return
         if keep:
             log.info("What was sent of '%s' is kept for the next try.", self._key)
         else:
-            upload.abort()
+            upload.abort(sending=sending)
 
     def __enter__(self) -> S3Writer:
         return self

@@ -247,19 +247,21 @@ class ServerDestination:
     def _sweep(
         self, prefix: str, goes: Callable[[str, Entry, Collection[str]], bool], *, top: bool = False
     ) -> Iterator[str]:
-        kept, entries = False, self._entries(prefix)
+        kept, removed, entries = False, False, self._entries(prefix)
         names = {entry.name for entry in entries}
         for entry in entries:
             key = f"{prefix}/{entry.name}" if prefix else entry.name
             if is_ours_in_progress(entry.name) and goes(key, entry, names):
                 self._rights.need(key)
                 self._remove_leftover(key, entry)
+                removed = True
                 yield key
             elif entry.is_folder and not entry.name.startswith("."):
                 yield from self._sweep(key, goes)
             else:
                 kept = True
-        if not top and not kept:
+        # Any other empty folder may be one that a RavenDB server has just made to write a backup into.
+        if not top and removed and not kept:
             self._remove_empty(self._path(prefix))
 
     def _remove_leftover(self, key: str, entry: Entry) -> None:

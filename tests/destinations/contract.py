@@ -307,6 +307,9 @@ class DestinationContract:
 
     # --- copies: the content is known beforehand ------------------------------------------------------------------
 
+    #: Bytes of a copy that is interrupted, and after how many: enough for a store that sends in parts to have some.
+    copied, sent = 3_500_000, 2_200_000
+
     def leave_half(self, destination: Destination, key: str, half: bytes, expected: FileDigest) -> None:
         """What a writer leaves that is killed after it wrote ``half``. Overridden where only another process can leave it."""
         destination.open_write(key, expected=expected).write(half)
@@ -331,8 +334,8 @@ class DestinationContract:
     def test_a_copy_killed_half_way_is_finished_by_the_next_try(
         self, destination: Destination, same_place: Destination
     ) -> None:
-        data = os.urandom(3_500_000)
-        self.leave_half(destination, FILE, data[:2_200_000], digest_of(data))
+        data = os.urandom(self.copied)
+        self.leave_half(destination, FILE, data[: self.sent], digest_of(data))
         assert keys(same_place) == []
         self.copy(same_place, FILE, data)
         assert load(same_place, FILE) == data
@@ -341,8 +344,8 @@ class DestinationContract:
     def test_a_copy_of_other_content_takes_nothing_from_a_killed_one(
         self, destination: Destination, same_place: Destination
     ) -> None:
-        old, new = os.urandom(3_500_000), os.urandom(3_400_000)
-        self.leave_half(destination, FILE, old[:2_200_000], digest_of(old))
+        old, new = os.urandom(self.copied), os.urandom(self.copied - 100_000)
+        self.leave_half(destination, FILE, old[: self.sent], digest_of(old))
         self.copy(same_place, FILE, new)
         assert load(same_place, FILE) == new
         assert keys(same_place) == [FILE]
@@ -350,8 +353,8 @@ class DestinationContract:
     def test_a_copy_does_not_trust_what_a_killed_one_left(
         self, destination: Destination, same_place: Destination
     ) -> None:
-        data = os.urandom(3_500_000)
-        spoilt = data[:1_100_000] + b"spoilt" + data[1_100_006:2_200_000]
+        data, half = os.urandom(self.copied), self.sent // 2
+        spoilt = data[:half] + b"spoilt" + data[half + 6 : self.sent]
         self.leave_half(destination, FILE, spoilt, digest_of(data))
         self.copy(same_place, FILE, data)
         assert load(same_place, FILE) == data
@@ -378,14 +381,12 @@ class DestinationContract:
     def test_a_copy_that_was_killed_is_swept_as_any_writer(
         self, destination: Destination, same_place: Destination
     ) -> None:
-        data = os.urandom(3_500_000)
-        self.leave_half(destination, FILE, data[:2_200_000], digest_of(data))
+        data = os.urandom(self.copied)
+        self.leave_half(destination, FILE, data[: self.sent], digest_of(data))
         with same_place.exclusive("shop"):
             assert len(same_place.sweep_partial("shop")) == 1
         assert same_place.sweep_partial("") == []
 
-    #: Bytes of a copy that is interrupted, and after how many: enough for a store that sends in parts to have some.
-    copied, sent = 3_500_000, 2_200_000
     #: Whether :meth:`leave_half` always leaves a part of the content, and not only an empty file.
     surely_leaves_something = True
 

@@ -691,6 +691,17 @@ class ServerFaults:
         assert destination.sweep_partial("") == []
         assert len(list((root / FOLDER).iterdir())) == 3
 
+    def test_a_folder_that_ravendb_has_just_made_is_not_swept(
+        self, destination: ServerDestination, root: Path, tmp_path: Path
+    ) -> None:
+        store(destination, FILE)
+        just_made = root / "shop" / "2026-11-22-14-00-00.ravendb-shop-A-backup"
+        just_made.mkdir()
+        just_made.chmod(0o777)
+        assert destination.sweep_partial("") == []
+        assert destination.sweep_abandoned("shop") == []
+        assert just_made.is_dir()
+
     def test_a_partial_file_of_a_name_of_full_length_fits(self, destination: ServerDestination, root: Path) -> None:
         store(destination, "n" * 255)
         assert on_disk(root) == ["n" * 255]

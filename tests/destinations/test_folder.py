@@ -206,6 +206,16 @@ def test_files_that_ravendb_is_still_writing_are_neither_listed_nor_swept(root: 
     assert len(list((root / FOLDER).iterdir())) == 3
 
 
+def test_a_folder_that_ravendb_has_just_made_is_not_swept_and_one_with_only_our_leftover_goes(root: Path) -> None:
+    destination = FolderDestination(root)
+    just_made = root / "shop" / "2026-11-22-14-00-00.ravendb-shop-A-backup"
+    just_made.mkdir(parents=True)
+    with FolderDestination(root).open_write(FILE) as writer:
+        writer.write(b"half")
+        assert len(destination.sweep_partial("shop")) == 1
+    assert list((root / "shop").iterdir()) == [just_made]
+
+
 @pytest.mark.parametrize("key", ["shop/x.in-progress", "shop/.hidden", "shop/.raven-backup.lock"])
 def test_a_file_that_would_never_be_listed_cannot_be_written(root: Path, key: str) -> None:
     with pytest.raises(ConfigurationError, match="partial"):

@@ -25,11 +25,11 @@ from raven_backup_provider.destinations.s3 import S3Destination
 from raven_backup_provider.destinations.s3_listing import list_parts, list_uploads
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, FOLDER, DestinationContract, digest_of, keys, load, store
+from tests.destinations.s3_others_contract import PREFIX, OthersUploads
 from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import PAGE, MotoServer, S3Server, moto_server
 
 MIB = 1 << 20
-PREFIX = "below/a prefix"
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def moto_as_aws() -> Iterator[MotoServer]:
         yield running
 
 
-class S3Contract(DestinationContract):
+class S3Contract(OthersUploads, DestinationContract):
     """The contract, with a file of more than one part where a leftover is wanted: a smaller one leaves nothing at all."""
 
     service = "compatible"
     #: MiB; the least a server takes.
     part_mb = 1
-    #: Keys in a page of a listing.
-    page = PAGE
+    #: Keys in a page of a listing, and how each of many ends.
+    page, ending = PAGE, "-ü"
 
     @property
     def copied(self) -> int:  # type: ignore[override]
@@ -144,7 +144,7 @@ class S3Contract(DestinationContract):
         self, server: S3Server, bucket: str
     ) -> None:
         client = server.client(max_pool_connections=8)
-        names = [f"{PREFIX}/shop/{number:05d}-ü" for number in range(5 * self.page // 2)]
+        names = [f"{PREFIX}/shop/{number:05d}{self.ending}" for number in range(5 * self.page // 2)]
         with concurrent.futures.ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda name: client.put_object(Bucket=bucket, Key=name, Body=b"x"), names))
         client.put_object(Bucket=bucket, Key=f"{PREFIX}/shop/", Body=b"")  # as a console shows a folder
@@ -152,12 +152,12 @@ class S3Contract(DestinationContract):
             destination = S3Destination(proxy.client(), bucket, PREFIX)
             listing = destination.list_files("shop")
             first = next(listing)
-            assert first.key == "shop/00000-ü"
+            assert first.key == f"shop/00000{self.ending}"
             assert proxy.count("list_objects_v2") == 1
             assert [first.key, *(file.key for file in listing)] == [name.removeprefix(f"{PREFIX}/") for name in names]
             assert proxy.count("list_objects_v2") == 3
             proxy.forget()
-            destination.delete(f"shop/{number:05d}-ü" for number in range(50))
+            destination.delete(f"shop/{number:05d}{self.ending}" for number in range(50))
             assert proxy.count("delete_object") == 50
             assert len(keys(destination)) == len(names) - 50
 
@@ -216,14 +216,38 @@ def test_a_small_file_takes_no_multipart_upload_and_a_piece_of_a_large_one_is_no
 def test_nothing_outside_the_prefix_is_seen_or_swept(moto: MotoServer, bucket: str) -> None:
     client = moto.client()
     client.put_object(Bucket=bucket, Key="below/a prefix but not ours", Body=b"x")
-    client.create_multipart_upload(Bucket=bucket, Key="below/a prefix but not ours too")
-    client.create_multipart_upload(Bucket=bucket, Key=f"{PREFIX}/shopping/x")
+    settings = S3Settings(part_mb=1)
+    abandoned = [
+        S3Destination(client, bucket, prefix, settings=settings).open_write("shopping/x")
+        for prefix in (f"{PREFIX} but not ours too", PREFIX)
+    ]
+    for writer in abandoned:
+        writer.write(bytes(MIB))
     destination = S3Destination(client, bucket, PREFIX)
     assert keys(destination) == []
     assert destination.list_folders() == []
     assert destination.sweep_partial("shop") == []
     assert destination.sweep_partial("") == ["shopping/x"]
-    assert len(client.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
+    (left,) = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert left["Key"] == f"{PREFIX} but not ours too/shopping/x"
+    for writer in abandoned:
+        writer.abort()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://s3.eu-central-1.amazonaws.com", None),
+        ("https://s3.cn-north-1.amazonaws.com.cn", None),
+        ("https://someone:secret@s3.example.com:9000/x?y=z", "https://s3.example.com:9000"),
+        ("http://[::1]:9000", "http://[::1]:9000"),
+    ],
+)
+def test_the_endpoint_that_a_command_in_the_log_names_is_no_secret_and_left_out_for_aws(
+    moto: MotoServer, url: str, expected: str | None
+) -> None:
+    client = moto.client(url=url)
+    assert S3Destination(client, "bucket")._place.calls.endpoint == expected
 
 
 def test_a_missing_bucket_is_said_to_be_missing_and_not_taken_for_an_empty_one(moto: MotoServer) -> None:

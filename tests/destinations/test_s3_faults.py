@@ -20,11 +20,12 @@ from raven_backup_provider.core.errors import (
     MissingRightError,
     RavenBackupError,
 )
-from raven_backup_provider.destinations import s3_calls
+from raven_backup_provider.destinations import s3_calls, s3_own_uploads
 from raven_backup_provider.destinations.s3 import S3Destination
+from raven_backup_provider.destinations.s3_listing import list_objects
 from raven_backup_provider.destinations.s3_settings import S3Settings
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
-from tests.support.s3_fault_proxy import FaultProxy
+from tests.support.s3_fault_proxy import FaultProxy, Request
 from tests.support.s3_servers import MotoServer, moto_server
 
 MIB = 1 << 20
@@ -175,6 +176,63 @@ def test_what_lasts_fails_in_words_nothing_is_listed_and_the_next_run_sends_only
         assert proxy.count("upload_part") <= 5 - 2
         assert proxy.count("create_multipart_upload") == 0
     assert behind.sweep_partial("") == []
+
+
+@once
+@pytest.mark.parametrize("fault", ["refused", "answers lost, then refused"])
+def test_an_upload_that_cannot_be_noted_as_ours_is_given_up_before_anything_is_sent(
+    destination: S3Destination, behind: S3Destination, proxy: FaultProxy, bucket: str, fault: str
+) -> None:
+    def is_note(request: Request) -> bool:
+        return ".raven-backup/uploads/" in request.target
+
+    if fault != "refused":
+        proxy.lose_answer("put_object", only=is_note)
+    proxy.fail("put_object", 403, "AccessDenied", times=999, only=is_note)
+    with pytest.raises(MissingRightError, match=r"s3:PutObject"):
+        copy(destination, LARGE)
+    assert proxy.count("upload_part") == 0
+    assert keys(behind) == []
+    assert "Uploads" not in behind._place.calls.call("list_multipart_uploads", "cannot list")
+
+
+@once
+@pytest.mark.parametrize("failing", ["delete_object", "abort_multipart_upload"])
+def test_an_upload_is_published_or_swept_although_its_note_or_its_parts_could_not_be_removed_at_once(
+    moto: tuple[MotoServer, str], behind: S3Destination, proxy: FaultProxy, bucket: str, failing: str
+) -> None:
+    destination = S3Destination(proxy.client(), bucket, settings=replace(SETTINGS, service=moto[1], retry_seconds=1))
+    proxy.fail(failing, 500, "InternalError", times=999)
+    if failing == "delete_object":
+        store(destination, FILE, LARGE)
+        assert load(behind, FILE) == LARGE
+    else:
+        with destination.open_write(FILE) as writer:
+            writer.write(LARGE)
+        assert behind.sweep_partial("") == [FILE]
+    assert "Uploads" not in behind._place.calls.call("list_multipart_uploads", "cannot list")
+
+
+def test_old_notes_without_an_upload_are_cleared_away_and_young_ones_stay(
+    behind: S3Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = behind._place
+    s3_own_uploads.note(place, FILE, "an upload that ended when its process died")
+    abandoned = behind.open_write(FILE)
+    abandoned.write(LARGE)
+
+    def notes() -> int:
+        return sum(1 for _ in list_objects(place, ".raven-backup/uploads/"))
+
+    assert behind.sweep_abandoned("shop") == [FILE]
+    assert notes() == 1
+    monkeypatch.setattr(s3_own_uploads, "_STALE_AFTER", -5.0)
+    again = behind.open_write(FILE)
+    again.write(LARGE)
+    assert behind.sweep_abandoned("shop") == [FILE]
+    assert notes() == 0
+    for writer in (abandoned, again):
+        writer.abort()
 
 
 @once

@@ -40,7 +40,8 @@ def localstack() -> Iterator[LocalStack]:
 
 
 class OnLocalStack(S3Contract):
-    page = 1000
+    #: LocalStack 2026.3.0 cannot go on with a listing behind a key that is not ASCII: its own token makes it fail with 500.
+    page, ending = 1000, "-u"
 
     @pytest.fixture
     def server(self, localstack: LocalStack) -> S3Server:

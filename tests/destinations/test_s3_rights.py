@@ -92,6 +92,7 @@ def test_a_writer_that_fails_says_which_right_removing_its_parts_would_need(
     assert "AbortIncompleteMultipartUpload" in caplog.text
     assert destination.sweep_partial("shop") == []
     assert "s3:ListBucketMultipartUploads" in caplog.text
+    # Whose upload it is was noted with no more than the right to write, so that one with more rights can tell.
     assert rights.open("admin", "leftover").sweep_partial("shop") == [FILE]
 
 
