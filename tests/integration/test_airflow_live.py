@@ -87,7 +87,7 @@ def subject(stage: Stage, database: MakeDatabase) -> Subject:
     return Subject(stage, name)
 
 
-@pytest.mark.parametrize("lost", ["task", "task and supervisor"])
+@pytest.mark.parametrize("lost", [pytest.param("task", marks=pytest.mark.long), "task and supervisor"])
 def test_a_worker_killed_hard_while_the_server_works_leads_to_one_backup(subject: Subject, lost: str) -> None:
     airflow = subject.stage.airflow
     run = airflow.trigger("backup_sync", database=subject.name, ops=SLOWLY)

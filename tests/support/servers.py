@@ -23,6 +23,8 @@ from demo.sandbox import RavenServer
 from demo.sandbox.data import create_database, database_names, delete_database, sample_data
 
 ALL_VERSIONS = ("7.1.5", "6.2.4", "5.4.207")
+#: For what was seen to be alike on all of them: the older ones are left to the long tests.
+NEWEST_FIRST = ["7.1.5", *(pytest.param(version, marks=pytest.mark.long) for version in ALL_VERSIONS[1:])]
 #: Seconds after its start until which a server is lent once more.
 YOUNG = 600.0
 MakeDatabase = Callable[..., str]
@@ -131,6 +133,16 @@ def _fresh(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(params=ALL_VERSIONS)
 def any_raven(request: pytest.FixtureRequest) -> RavenServer:
     """Runs the test once on each supported version, over HTTP."""
+    return _shared(request)
+
+
+@pytest.fixture(params=NEWEST_FIRST)
+def raven_of_some_version(request: pytest.FixtureRequest) -> RavenServer:
+    """Runs the test on 7.1.5, and among the long tests on the older versions too."""
+    return _shared(request)
+
+
+def _shared(request: pytest.FixtureRequest) -> RavenServer:
     major, minor, _ = request.param.split(".")
     server: RavenServer = request.getfixturevalue(f"raven{major}{minor}")
     return server
