@@ -225,7 +225,7 @@ def test_a_cancelled_server_restore_is_killed_on_the_server(
     raven71: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
     source = database(raven71)
-    data.fill(raven71, source, 40_000)
+    data.fill(raven71, source, 20_000)
     backups = Backups(raven71, source, tmp_path)
     backups.take()
     cancel = threading.Event()
