@@ -1,7 +1,8 @@
 """A full and three incrementals restore to every one of their points, by RavenDB alone and by us, and equal the source then.
 
-One chain for each server version and encryption, taken once, restored many times. The middle points of the encrypted ones are
-left to the long tests: which files a point needs does not depend on what is inside.
+One chain for each server version and encryption, taken once, restored many times. What repeats is left to the
+long tests: the middle points of the encrypted ones (which files a point needs does not depend on what is inside), and the encrypted
+one of the middle version.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +57,17 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=str)
+def params(*encrypted: bool) -> list[Any]:
+    """The cases of these kinds."""
+    long = Case("6.2.4", True, Compression.ZSTD)
+    return [
+        pytest.param(case, id=str(case), marks=pytest.mark.long if case == long else ())
+        for case in CASES
+        if case.encrypted in encrypted
+    ]
+
+
+@pytest.fixture(scope="module", params=params(False, True))
 def chain(
     request: pytest.FixtureRequest, server_pool: ServerPool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backups]:
@@ -84,14 +96,14 @@ def restores_to_the_source_of_that_moment(chain: Backups, number: int, way: Way)
     assert_equal(chain.states[number], restored_state(chain, point, way), incrementals=number)
 
 
-@pytest.mark.parametrize("chain", [case for case in CASES if not case.encrypted], ids=str, indirect=True)
+@pytest.mark.parametrize("chain", params(False), indirect=True)
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 def test_every_point_restores_to_the_source_of_that_moment(chain: Backups, number: int, way: Way) -> None:
     restores_to_the_source_of_that_moment(chain, number, way)
 
 
-@pytest.mark.parametrize("chain", [case for case in CASES if case.encrypted], ids=str, indirect=True)
+@pytest.mark.parametrize("chain", params(True), indirect=True)
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2)), 3])
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 def test_every_point_of_an_encrypted_chain_restores_to_the_source_of_that_moment(

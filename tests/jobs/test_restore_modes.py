@@ -85,7 +85,7 @@ def test_an_encrypted_chain_restores_over_tls(
     assert documents(raven71_tls, target) == {f"items/{n}" for n in range(1, 9)}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [RestoreMode.SERVER, pytest.param(RestoreMode.STREAM, marks=pytest.mark.long)])
 def test_a_server_that_never_had_a_database_can_be_restored_to(plain_chain: Backups, mode: RestoreMode) -> None:
     """After a disaster the new server is fresh; it does not even have its node tag yet."""
     with RavenServer("7.1.5") as fresh:

@@ -31,7 +31,7 @@ from tests.support.servers import MakeDatabase
 pytestmark = pytest.mark.timeout(240)
 
 DOCUMENTS = 5_000
-OLDER = ["6.2.4", "5.4.207"]
+OLDER = [pytest.param("6.2.4", marks=pytest.mark.long), "5.4.207"]
 
 
 @pytest.fixture(scope="module", params=["7.1.5"])

@@ -19,7 +19,7 @@ from raven_backup_provider.raven import databases, exports, imports, operations,
 from raven_backup_provider.raven.transport import Transport
 from tests.support.restores import restore_by_ravendb
 from tests.support.rounds import round_0, round_1, round_2
-from tests.support.servers import MakeDatabase
+from tests.support.servers import NEWEST_FIRST, MakeDatabase
 from tests.support.transports import connect
 
 
@@ -108,7 +108,7 @@ def _attachment(key: str, own: str) -> str:
     return f"{document}{at}{_vector(vector, own)} :: {name}"
 
 
-@pytest.fixture(params=["7.1.5", pytest.param("6.2.4", marks=pytest.mark.long), "5.4.207"])
+@pytest.fixture(params=NEWEST_FIRST)
 def server(request: pytest.FixtureRequest) -> Iterator[RavenServer]:
     """A server that nobody used before: unlicensed, 7.1 miscounts subscriptions once it has seen dozens of databases, and a minute
     after its start 6.2 chokes on the import of one while another database has some too."""
