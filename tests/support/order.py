@@ -17,7 +17,7 @@ LONG = {
     "integration/test_every_primary.py": 75,
     "jobs/test_restore_retries.py": 70,
     "destinations/test_s3_faults.py": 65,
-    "integration/test_responsible_node.py": 60,
+    "integration/test_responsible_node.py": 50,
     "jobs/test_restore_modes.py": 60,
     "destinations/test_ftp_faults.py": 60,
     "destinations/test_s3.py": 60,
