@@ -13,7 +13,7 @@ import requests
 from demo.airflow_server import USER, AirflowServer
 from demo.errors import DemoError
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 POLL_SECONDS = 0.5
 DAGS_TIMEOUT_SECONDS = 120.0
 RUN_TIMEOUT_SECONDS = 300.0

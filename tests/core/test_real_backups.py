@@ -143,17 +143,19 @@ def test_a_full_and_an_incremental_hold_what_the_server_says_it_wrote(
     assert summary.collections == {"Things": 1}
 
 
-def test_ravendbs_own_sample_data_is_walked_to_its_end(any_raven: RavenServer, database: MakeDatabase) -> None:
-    name = database(any_raven, "sample", sample=True)
-    body, result = export(any_raven, name)
+def test_ravendbs_own_sample_data_is_walked_to_its_end(
+    raven_of_some_version: RavenServer, database: MakeDatabase
+) -> None:
+    name = database(raven_of_some_version, "sample", sample=True)
+    body, result = export(raven_of_some_version, name)
     summary = walked(body)
     assert ravendb_counts(summary) == written(result)
     assert summary.counts["Documents"] == 1059
     assert summary.counts["AttachmentStreams"] > 0
 
 
-def test_an_empty_database_is_a_whole_backup(any_raven: RavenServer, database: MakeDatabase) -> None:
-    summary = walked(export(any_raven, database(any_raven, "empty"))[0])
+def test_an_empty_database_is_a_whole_backup(raven_of_some_version: RavenServer, database: MakeDatabase) -> None:
+    summary = walked(export(raven_of_some_version, database(raven_of_some_version, "empty"))[0])
     assert summary.counts == {"DatabaseRecord": 1}
 
 

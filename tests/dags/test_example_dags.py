@@ -37,6 +37,10 @@ def read_dags() -> DagBag:
     return DagBag(str(DAGS))
 
 
+def slow_files(bag: DagBag) -> set[str]:
+    return {str(stat.file) for stat in bag.dagbag_stats if stat.duration.total_seconds() >= 1}
+
+
 @pytest.fixture(scope="module")
 def bag(airflow_home: Path) -> DagBag:
     def refuse(*arguments: Any, **_: Any) -> None:
@@ -54,9 +58,10 @@ def test_all_of_them_import_with_the_network_blocked(bag: DagBag) -> None:
 
 
 def test_each_file_parses_in_under_a_second(bag: DagBag) -> None:
-    assert {
-        stat.file: stat.duration.total_seconds() for stat in bag.dagbag_stats if stat.duration.total_seconds() >= 1
-    } == {}
+    slow = slow_files(bag)
+    for _ in range(3):  # a busy machine is slow once, a heavy file always
+        slow = slow and slow & slow_files(read_dags())
+    assert slow == set()
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -64,8 +69,8 @@ def test_a_fresh_process_imports_the_file_with_little_beyond_airflow_itself(name
     """What every task start pays on top of Airflow; the HTTP client, hooks and jobs wait until the task runs."""
     code = (
         "import sys, time, runpy, airflow.sdk, airflow.triggers.shared_stream;"
-        "begun = time.perf_counter(); before = set(sys.modules);"
-        f"runpy.run_path({str(DAGS / (name + '.py'))!r}); took = time.perf_counter() - begun;"
+        "begun = time.process_time(); before = set(sys.modules);"  # of the processor: others may use the machine, too
+        f"runpy.run_path({str(DAGS / (name + '.py'))!r}); took = time.process_time() - begun;"
         "print(took); print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

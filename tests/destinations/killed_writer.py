@@ -1,22 +1,18 @@
-"""A process that writes into a folder destination and kills itself before the n-th call of the operating system.
-
-    python -m tests.destinations.killed_writer <root> <what> <n>
-
-It ends well if there are fewer calls.
-"""
+"""Processes that write into a folder destination and kill themselves: before the n-th call of the operating system, or half-way."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from raven_backup_provider.core.model import FileDigest
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, digest_of
+from tests.support.short_lived_process import run_in_own_process
 
 CONTENT = b"content" * 100_000
 STEPS = ("mkdir", "chmod", "open", "write", "fsync", "close", "link", "unlink", "replace", "rename", "rmdir")
@@ -61,12 +57,24 @@ ACTIONS: dict[str, Callable[[FolderDestination], object]] = {
 }
 
 
-def main(root: str, action: str, number: int) -> None:
-    destination = FolderDestination(Path(root))
+def run_killed(root: Path, action: str, number: int) -> int:
+    """Do it in a process that dies before its n-th such call; its exit code: -9, or 0 if there are fewer calls."""
+    return run_in_own_process(_act, root, action, number)
+
+
+def _act(root: Path, action: str, number: int) -> None:
+    destination = FolderDestination(root)
     kill_before(number)
     with destination.exclusive("shop"):
         ACTIONS[action](destination)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+def leave_half(root: Path, key: str, half: bytes, expected: FileDigest) -> None:
+    """In a process of its own: as long as that lives, its partial file is locked and nobody picks it up."""
+    assert run_in_own_process(_write_half, root, key, half, expected) == -signal.SIGKILL
+
+
+def _write_half(root: Path, key: str, half: bytes, expected: FileDigest) -> None:
+    writer = FolderDestination(root).open_write(key, expected=expected)
+    writer.write(half)
+    os.kill(os.getpid(), signal.SIGKILL)

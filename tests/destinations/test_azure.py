@@ -80,11 +80,11 @@ def places(azurite: Azurite) -> Iterator[Places]:
     yield from open_places(azurite)
 
 
-def test_2500_files_are_listed_in_order_page_by_page_and_only_as_far_as_asked(
+def test_files_are_listed_in_order_page_by_page_and_only_as_far_as_asked(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(azure_listing, "PAGE", 1000)
-    wanted = sorted([*(f"shop/{n:04d}/file" for n in range(2480)), *(f"größe/{n}/日本語 😀" for n in range(20))])
+    monkeypatch.setattr(azure_listing, "PAGE", 200)
+    wanted = sorted([*(f"shop/{n:04d}/file" for n in range(480)), *(f"größe/{n}/日本語 😀" for n in range(20))])
     container = places.azurite.client().get_container_client(places.container)
 
     def make(key: str) -> None:
@@ -99,7 +99,7 @@ def test_2500_files_are_listed_in_order_page_by_page_and_only_as_far_as_asked(
     assert [wanted[0], *(file.key for file in first)] == wanted
     assert places.proxy.count(is_list) == 3
     places.proxy.forget()
-    assert len(place.list_folders("shop")) == 2480
+    assert len(place.list_folders("shop")) == 480
     assert places.proxy.count(is_list) == 3
     assert place.list_folders() == ["größe", "shop"]
     places.proxy.on(is_list, answer(503), skip=1, times=1)

@@ -26,6 +26,7 @@ from raven_backup_provider.core.model import FileDigest
 from raven_backup_provider.destinations import folder_publish
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, FOLDER, DestinationContract, digest_of, keys, load, store
+from tests.destinations.killed_writer import leave_half
 
 
 @pytest.fixture
@@ -33,24 +34,6 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "backups"
     folder.mkdir()
     return folder
-
-
-LEAVE_HALF = """
-import os, signal, sys
-from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.destinations.folder import FolderDestination
-root, key, size, sha256 = sys.argv[1:]
-writer = FolderDestination(root).open_write(key, expected=FileDigest(int(size), sha256))
-writer.write(sys.stdin.buffer.read())
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def leave_half(root: Path, key: str, half: bytes, expected: FileDigest) -> None:
-    """In a process of its own: as long as that lives, its partial file is locked and nobody picks it up."""
-    command = [sys.executable, "-c", LEAVE_HALF, str(root), key, str(expected.size), expected.sha256]
-    done = subprocess.run(command, input=half, capture_output=True, cwd=Path(__file__).parents[2])
-    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 class FolderContract(DestinationContract):

@@ -14,15 +14,9 @@ import pytest
 from raven_backup_provider.core.errors import DestinationFullError
 from raven_backup_provider.destinations.folder import FolderDestination
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
-from tests.destinations.killed_writer import CONTENT, copy
-from tests.destinations.test_folder import leave_half
+from tests.destinations.killed_writer import CONTENT, copy, leave_half, run_killed
 
 OLD = b"what was there before"
-
-
-def run(root: Path, action: str, number: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.destinations.killed_writer", str(root), action, str(number)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
 
 
 @pytest.mark.timeout(300)
@@ -37,7 +31,7 @@ def test_a_kill_at_any_step_leaves_a_whole_file_or_none_and_the_next_run_is_not_
         destination = FolderDestination(root)
         if action == "replace":
             store(destination, FILE, OLD)
-        if run(root, action, number).returncode == 0:
+        if run_killed(root, action, number) == 0:
             break  # it came to its end: there is no such step
 
         before = [OLD] if action == "replace" else []
@@ -63,7 +57,7 @@ def test_a_copy_killed_at_any_step_is_finished_by_the_next_one(tmp_path: Path, l
         root.mkdir()
         if leftover:
             leave_half(root, FILE, leftover, digest_of(CONTENT))
-        ended = run(root, "copy", number).returncode == 0
+        ended = run_killed(root, "copy", number) == 0
         destination = FolderDestination(root)
         assert [load(destination, key) for key in keys(destination)] in ([], [CONTENT])
         if ended:

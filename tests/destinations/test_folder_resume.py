@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from raven_backup_provider.core.errors import (
 from raven_backup_provider.destinations.folder import FolderDestination
 from raven_backup_provider.destinations.folder_writer import FolderWriter
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
-from tests.destinations.test_folder import leave_half
+from tests.destinations.killed_writer import leave_half
 
 CONTENT = os.urandom(5_000_000)
 EXPECTED = digest_of(CONTENT)
@@ -103,25 +101,9 @@ def test_a_partial_file_that_is_being_published_is_left_alone(tmp_path: Path) ->
     assert load(FolderDestination(tmp_path), FILE) == CONTENT
 
 
-KILLED_AGAIN = """
-import os, signal, sys
-from raven_backup_provider.core.model import FileDigest
-from raven_backup_provider.destinations.folder import FolderDestination
-root, key, size, sha256, limit = sys.argv[1:]
-content = sys.stdin.buffer.read()
-writer = FolderDestination(root).open_write(key, expected=FileDigest(int(size), sha256))
-writer.write(content[: int(limit)])
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_a_copy_killed_again_and_again_gets_there(tmp_path: Path) -> None:
     for limit in range(500_000, 5_000_000, 900_000):
-        subprocess.run(
-            [sys.executable, "-c", KILLED_AGAIN, str(tmp_path), FILE, str(EXPECTED.size), EXPECTED.sha256, str(limit)],
-            input=CONTENT,
-            cwd=Path(__file__).parents[2],
-        )
+        leave_half(tmp_path, FILE, CONTENT[:limit], EXPECTED)
         [left] = partials(tmp_path)
         assert left.stat().st_size == limit
     assert copy(FolderDestination(tmp_path)) < 1_000_000

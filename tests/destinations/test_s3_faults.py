@@ -160,7 +160,7 @@ def test_what_lasts_fails_in_words_nothing_is_listed_and_the_next_run_sends_only
     moto: tuple[MotoServer, str], behind: S3Destination, proxy: FaultProxy, bucket: str, fault: str
 ) -> None:
     settings = replace(SETTINGS, service=moto[1], retry_seconds=1)
-    destination = S3Destination(proxy.client(read_timeout=4), bucket, settings=settings)
+    destination = S3Destination(proxy.client(read_timeout=2), bucket, settings=settings)
     make, kind, words = LASTING[fault]
     make(proxy)
     with pytest.raises(kind, match=words) as raised:

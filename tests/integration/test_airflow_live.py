@@ -87,7 +87,7 @@ def subject(stage: Stage, database: MakeDatabase) -> Subject:
     return Subject(stage, name)
 
 
-@pytest.mark.parametrize("lost", ["task", "task and supervisor"])
+@pytest.mark.parametrize("lost", [pytest.param("task", marks=pytest.mark.long), "task and supervisor"])
 def test_a_worker_killed_hard_while_the_server_works_leads_to_one_backup(subject: Subject, lost: str) -> None:
     airflow = subject.stage.airflow
     run = airflow.trigger("backup_sync", database=subject.name, ops=SLOWLY)
@@ -136,7 +136,7 @@ def test_a_scheduler_killed_hard_leads_to_one_backup(subject: Subject) -> None:
     assert len(subject.points()) == 1
 
 
-@pytest.mark.parametrize("way", ["sync", "deferred"])
+@pytest.mark.parametrize("way", [pytest.param("sync", marks=pytest.mark.long), "deferred"])
 def test_mark_failed_cancels_the_backup_on_the_server(subject: Subject, way: str) -> None:
     airflow = subject.stage.airflow
     run = airflow.trigger(f"backup_{way}", database=subject.name, ops="5")
@@ -149,7 +149,7 @@ def test_mark_failed_cancels_the_backup_on_the_server(subject: Subject, way: str
     assert subject.points() == []
 
 
-@pytest.mark.parametrize("dag_id", ["backup_sync", "backup_stream"])
+@pytest.mark.parametrize("dag_id", [pytest.param("backup_sync", marks=pytest.mark.long), "backup_stream"])
 def test_clear_after_a_success_takes_another_backup(subject: Subject, dag_id: str) -> None:
     airflow = subject.stage.airflow
     run = airflow.trigger(dag_id, database=subject.name)

@@ -36,7 +36,7 @@ from tests.support.restores import (
 from tests.support.rounds import ROUNDS
 from tests.support.servers import MakeDatabase
 
-pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SIGNING = b"k" * 32
 CopyOf = Callable[..., Backups]

@@ -20,15 +20,15 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def backups(any_raven: RavenServer, database: MakeDatabase, tmp_path: Path) -> Backups:
+def backups(raven_of_some_version: RavenServer, database: MakeDatabase, tmp_path: Path) -> Backups:
     """Four documents: two with counters, one with an attachment and a time series as well."""
-    name = database(any_raven, "likes")
-    put_items(any_raven, name, dict.fromkeys(range(4), "first"))
-    data.increment_counter(any_raven, name, "items/1", "likes", 5)
-    data.increment_counter(any_raven, name, "items/1", "shärès", 2)
-    data.increment_counter(any_raven, name, "items/2", "likes", 3)
-    data.put_attachment(any_raven, name, "items/1", "photo", b"picture")
-    made = Backups(any_raven, name, tmp_path / "backups", key=EncryptionKey.generate())
+    name = database(raven_of_some_version, "likes")
+    put_items(raven_of_some_version, name, dict.fromkeys(range(4), "first"))
+    data.increment_counter(raven_of_some_version, name, "items/1", "likes", 5)
+    data.increment_counter(raven_of_some_version, name, "items/1", "shärès", 2)
+    data.increment_counter(raven_of_some_version, name, "items/2", "likes", 3)
+    data.put_attachment(raven_of_some_version, name, "items/1", "photo", b"picture")
+    made = Backups(raven_of_some_version, name, tmp_path / "backups", key=EncryptionKey.generate())
     made.take()
     return made
 

@@ -47,18 +47,16 @@ def file_server(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def chain(file_server: Any) -> Iterator[ServerBackups]:
+def chain(raven71: RavenServer, file_server: Any) -> Iterator[ServerBackups]:
     """A full and three incrementals, encrypted; ``states[n]`` is the source's content when the n-th file was made."""
-    with RavenServer("7.1.5") as server:
-        data.create_database(server, "shop")
-        backups = ServerBackups(
-            server, "shop", file_server.new_root(), EncryptionKey.generate(), file_server=file_server
-        )
-        for change in ROUNDS:
-            change(server, "shop")
-            backups.states.append(backups.state())
-            assert backups.take().outcome is Outcome.CREATED
-        yield backups
+    data.create_database(raven71, "shop")
+    backups = ServerBackups(raven71, "shop", file_server.new_root(), EncryptionKey.generate(), file_server=file_server)
+    for change in ROUNDS:
+        change(raven71, "shop")
+        backups.states.append(backups.state())
+        assert backups.take().outcome is Outcome.CREATED
+    yield backups
+    data.delete_database(raven71, "shop")
 
 
 def test_the_chain_is_one_full_and_three_incrementals_and_nothing_else_is_left(chain: ServerBackups) -> None:

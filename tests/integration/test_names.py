@@ -38,6 +38,13 @@ NAMES = {
     "as many characters as RavenDB allows": "n" * LONGEST,
     "more bytes than a path part of ours may have": "数" * 80,
 }
+#: Those that a mistake would show first; the others are long tests, and all of them are in the tests of ``core.names``.
+TELLING = (
+    "the look of a backup folder",
+    "upper and lower case",
+    "other scripts",
+    "more bytes than a path part of ours may have",
+)
 #: Those that RavenDB itself refuses, each for a rule of its own.
 REFUSED = {
     "a space": "with space",
@@ -66,7 +73,11 @@ def named(request: pytest.FixtureRequest, raven71: RavenServer, tmp_path: Path) 
     data.delete_database(raven71, name)
 
 
-@pytest.mark.parametrize("named", NAMES.values(), ids=NAMES, indirect=True)
+@pytest.mark.parametrize(
+    "named",
+    [pytest.param(name, id=what, marks=() if what in TELLING else pytest.mark.long) for what, name in NAMES.items()],
+    indirect=True,
+)
 def test_a_name_that_ravendb_allows_is_backed_up_and_restored(named: Backups) -> None:
     put_some(named.server, named.database)
     assert named.take().manifest.kind is BackupKind.FULL

@@ -57,24 +57,28 @@ def _file(backups: Backups, number: int) -> Path:
 # --- another database under the name --------------------------------------------------------------------------------
 
 
-def test_the_database_was_deleted_and_recreated(any_raven: RavenServer, database: MakeDatabase, tmp_path: Path) -> None:
-    backups = _chain_of_three(any_raven, database(any_raven, "recreated"), tmp_path)
-    data.delete_database(any_raven, backups.database)
-    data.create_database(any_raven, backups.database)
-    put_some(any_raven, backups.database, 20)  # more than before: the etag alone would not tell
+def test_the_database_was_deleted_and_recreated(
+    raven_of_some_version: RavenServer, database: MakeDatabase, tmp_path: Path
+) -> None:
+    backups = _chain_of_three(raven_of_some_version, database(raven_of_some_version, "recreated"), tmp_path)
+    data.delete_database(raven_of_some_version, backups.database)
+    data.create_database(raven_of_some_version, backups.database)
+    put_some(raven_of_some_version, backups.database, 20)  # more than before: the etag alone would not tell
     _assert_full_because(backups, "the database id changed", "deleted and recreated")
 
 
-def test_the_database_was_restored_over(any_raven: RavenServer, database: MakeDatabase, tmp_path: Path) -> None:
-    backups = _chain_of_three(any_raven, database(any_raven, "restored-over"), tmp_path)
+def test_the_database_was_restored_over(
+    raven_of_some_version: RavenServer, database: MakeDatabase, tmp_path: Path
+) -> None:
+    backups = _chain_of_three(raven_of_some_version, database(raven_of_some_version, "restored-over"), tmp_path)
     folder = _file(backups, 0).parent
-    data.delete_database(any_raven, backups.database)
-    restore_by_ravendb(any_raven, folder, backups.database)
-    put_some(any_raven, backups.database, 20)
+    data.delete_database(raven_of_some_version, backups.database)
+    restore_by_ravendb(raven_of_some_version, folder, backups.database)
+    put_some(raven_of_some_version, backups.database, 20)
     _assert_full_because(backups, "the database id changed", "restored over")
 
 
-@pytest.mark.parametrize("version", ["7.1.5", "5.4.207"])
+@pytest.mark.parametrize("version", ["7.1.5", pytest.param("5.4.207", marks=pytest.mark.long)])
 def test_the_storage_was_put_back_to_an_older_state(version: str, tmp_path: Path) -> None:
     with RavenServer(version, home=tmp_path / "server") as server:
         data.create_database(server, "old")

@@ -24,7 +24,7 @@ from tests.support.rounds import ROUNDS
 from tests.support.s3_fault_proxy import FaultProxy
 from tests.support.s3_servers import MotoServer, moto_server
 
-pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from raven_backup_provider.raven.tombstones import GUARD_NAME
 from tests.support.backups import Backups, put_some, settings_of
 from tests.support.deletions import KINDS, came_back, delete_each_kind, fill, kept
 from tests.support.restores import assert_restores_to, restored_state
-from tests.support.servers import ALL_VERSIONS, MakeDatabase
+from tests.support.servers import NEWEST_FIRST, MakeDatabase
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -116,11 +117,13 @@ def test_without_the_guard_a_cleanup_would_have_forgotten_them_so_a_full_is_take
 
 
 @pytest.fixture(scope="module")
-def under_cleanup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Backups], Future[None]]]:
-    """On each version: full, deletions, and what ends when RavenDB has cleaned up by itself more than once."""
+def under_cleanup(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dict[str, Backups], Future[None]]]:
+    """On each version that is tested: full, deletions, and what ends when RavenDB has cleaned up by itself more than once."""
     with ExitStack() as servers, ThreadPoolExecutor(1) as aside:
         found: dict[str, Backups] = {}
-        for version in ALL_VERSIONS:
+        for version in sorted({item.callspec.params["version"] for item in _that_wait(request)}):
             server = servers.enter_context(RavenServer(version, settings=MINUTE))
             for name in ("all-kinds", "no-compare-exchange", "unguarded"):
                 data.create_database(server, name)
@@ -134,9 +137,14 @@ def under_cleanup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[di
 @pytest.fixture(scope="module", autouse=True)
 def _cleanups_run_beside_the_other_tests(request: pytest.FixtureRequest) -> None:
     """They take minutes in which there is nothing to do."""
-    here = [item for item in request.session.items if item.path == request.path]
-    if any("after_automatic_cleanups" in getattr(item, "fixturenames", ()) for item in here):
+    if _that_wait(request):
         request.getfixturevalue("under_cleanup")
+
+
+def _that_wait(request: pytest.FixtureRequest) -> list[Any]:
+    """The tests of this run that need the cleanups."""
+    here = [item for item in request.session.items if item.path == request.path]
+    return [item for item in here if "after_automatic_cleanups" in getattr(item, "fixturenames", ())]
 
 
 @pytest.fixture
@@ -389,7 +397,7 @@ def _remember_one_more_key(backups: Backups) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_300)
-@pytest.mark.parametrize("version", ALL_VERSIONS)
+@pytest.mark.parametrize("version", NEWEST_FIRST)
 def test_deletions_survive_more_than_one_automatic_cleanup(
     after_automatic_cleanups: dict[str, Backups], version: str
 ) -> None:
@@ -402,7 +410,7 @@ def test_deletions_survive_more_than_one_automatic_cleanup(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_300)
-@pytest.mark.parametrize("version", ALL_VERSIONS)
+@pytest.mark.parametrize("version", NEWEST_FIRST)
 def test_deleted_compare_exchange_values_do_not_come_back_after_automatic_cleanups(
     after_automatic_cleanups: dict[str, Backups], version: str
 ) -> None:

@@ -22,7 +22,7 @@ from tests.support.rounds import ROUNDS
 from tests.support.servers import MakeDatabase
 from tests.support.vaults import vault
 
-pytestmark = [pytest.mark.integration, pytest.mark.fresh_servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @dataclass

@@ -24,8 +24,8 @@ from tests.support.servers import MakeDatabase
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 WRITERS = 10
-INCREMENTALS = 5
-SECONDS_BETWEEN = 1.5
+INCREMENTALS = 3
+SECONDS_BETWEEN = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _writing(server: RavenServer, database: str) -> Iterator[list[Writer]]:
         assert writer.failure is None, writer.failure
 
 
-@pytest.mark.parametrize("version", ["raven71", "raven54"])
+@pytest.mark.parametrize("version", ["raven71", pytest.param("raven54", marks=pytest.mark.long)])
 def test_nothing_is_missing_and_nothing_is_stale(
     request: pytest.FixtureRequest, database: MakeDatabase, tmp_path: Path, version: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_nothing_is_missing_and_nothing_is_stale(
     assert chain.points[-1].key == last.key
 
     writes = [write for writer in writers for write in writer.writes]
-    assert len(writes) > 2_000, "the writers hardly wrote"
+    assert len(writes) > 500, "the writers hardly wrote"
     assert_restores_to(backups, backups.state())
     for begun, ended, point in runs:
         with restored(backups, point) as copy:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.integration
 NAMES = ("shop", "Größe", "日本", "a.b-c_d", "x" * 100, "raven-backup-reservation-0123", "off", "Renamed")
 
 
-@pytest.fixture(scope="module", params=["7.1.5", "5.4.207"])
+@pytest.fixture(scope="module", params=["7.1.5", pytest.param("5.4.207", marks=pytest.mark.long)])
 def server(request: pytest.FixtureRequest) -> Iterator[RavenServer]:
     """A server of this file's own: discovery sees every database there is."""
     with RavenServer(request.param) as server:

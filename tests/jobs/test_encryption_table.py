@@ -27,13 +27,13 @@ from tests.cli.conftest import run_command
 from tests.support.backups import Backups, put_some
 from tests.support.licensed_server import LicensedServer
 from tests.support.restores import by_ravendb_alone, restored
-from tests.support.servers import ALL_VERSIONS, MakeDatabase
+from tests.support.servers import NEWEST_FIRST, MakeDatabase
 from tests.support.transports import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 
-@pytest.mark.parametrize("version", ALL_VERSIONS)
+@pytest.mark.parametrize("version", NEWEST_FIRST)
 def test_a_real_server_makes_no_encrypted_database_without_a_licence(version: str) -> None:
     """Over TLS and as cluster admin, with a key for it: only the licence is in the way. If this fails, a server at hand can do it,
     and the rows below can be tested for real."""

@@ -85,7 +85,7 @@ def test_an_encrypted_chain_restores_over_tls(
     assert documents(raven71_tls, target) == {f"items/{n}" for n in range(1, 9)}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [RestoreMode.SERVER, pytest.param(RestoreMode.STREAM, marks=pytest.mark.long)])
 def test_a_server_that_never_had_a_database_can_be_restored_to(plain_chain: Backups, mode: RestoreMode) -> None:
     """After a disaster the new server is fresh; it does not even have its node tag yet."""
     with RavenServer("7.1.5") as fresh:
@@ -225,7 +225,7 @@ def test_a_cancelled_server_restore_is_killed_on_the_server(
     raven71: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
     source = database(raven71)
-    data.fill(raven71, source, 40_000)
+    data.fill(raven71, source, 20_000)
     backups = Backups(raven71, source, tmp_path)
     backups.take()
     cancel = threading.Event()

@@ -30,8 +30,8 @@ from tests.support.servers import MakeDatabase
 
 pytestmark = pytest.mark.timeout(240)
 
-DOCUMENTS = 10_000
-OLDER = ["6.2.4", "5.4.207"]
+DOCUMENTS = 5_000
+OLDER = [pytest.param("6.2.4", marks=pytest.mark.long), "5.4.207"]
 
 
 @pytest.fixture(scope="module", params=["7.1.5"])
@@ -127,7 +127,9 @@ def test_a_server_restore_killed_at_any_moment_runs_once(server_restore: Restore
 
 
 @pytest.mark.parametrize("large", OLDER, indirect=True)
-@pytest.mark.parametrize("die", ["after 1", "sent", "after 3"])
+@pytest.mark.parametrize(
+    "die", ["sent", *(pytest.param(die, marks=pytest.mark.long) for die in ("after 1", "after 3"))]
+)
 def test_a_server_restore_killed_on_older_versions_runs_once(server_restore: Restore, die: str) -> None:
     server_restore.killed(die)
     server_restore.retried()

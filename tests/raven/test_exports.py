@@ -26,11 +26,11 @@ def digest(chunks: Iterable[bytes]) -> tuple[int, str]:
 
 
 def test_an_export_is_what_the_servers_own_backup_writes(
-    any_raven: RavenServer, database: MakeDatabase, tmp_path: Path
+    raven_of_some_version: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
-    name = database(any_raven, sample=True)
-    data.delete_document(any_raven, name, "orders/1-A")
-    with connect(any_raven.url) as t:
+    name = database(raven_of_some_version, sample=True)
+    data.delete_document(raven_of_some_version, name, "orders/1-A")
+    with connect(raven_of_some_version.url) as t:
         node = t.answering_node()
         operation = server_backup.one_time_backup(
             t, node, name, backup_type=BackupType.LOGICAL, folder_path=str(tmp_path)

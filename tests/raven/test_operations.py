@@ -44,9 +44,9 @@ def finished_export(t: Transport, node: Node, name: str) -> Operation:
     return operation
 
 
-def test_a_completed_export_tells_what_it_read(any_raven: RavenServer, database: MakeDatabase) -> None:
-    name = database(any_raven, sample=True)
-    with connect(any_raven.url) as t:
+def test_a_completed_export_tells_what_it_read(raven_of_some_version: RavenServer, database: MakeDatabase) -> None:
+    name = database(raven_of_some_version, sample=True)
+    with connect(raven_of_some_version.url) as t:
         operation = finished_export(t, t.answering_node(), name)
         state = operations.wait(t, operation)
         counts = operations.item_counts(state.result)
@@ -82,10 +82,10 @@ def test_an_operation_is_lost_when_its_database_reloads(raven71: RavenServer, da
             operations.wait(t, operation)
 
 
-def test_a_killed_export_is_canceled(any_raven: RavenServer, database: MakeDatabase) -> None:
-    name = database(any_raven)
-    data.put_documents(any_raven, name, data.kilobyte_documents(20_000))
-    with connect(any_raven.url) as t:
+def test_a_killed_export_is_canceled(raven_of_some_version: RavenServer, database: MakeDatabase) -> None:
+    name = database(raven_of_some_version)
+    data.put_documents(raven_of_some_version, name, data.kilobyte_documents(20_000))
+    with connect(raven_of_some_version.url) as t:
         node = t.answering_node()
         operation = operations.next_operation_id(t, node, name)
         with exports.open_export(t, node, name, operation, chunk_size=1024) as chunks:

@@ -1,4 +1,4 @@
-"""The right to restore to a name: of any number that ask at once, exactly one gets it."""
+"""The right to restore to a name: of any number that ask at once, never more than one gets it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,20 @@ def _try(server: RavenServer, target: str, start: threading.Barrier, all_have_as
             return "busy"
 
 
+def _ask_at_once(server: RavenServer, target: str, rivals: int) -> list[str]:
+    start, all_have_asked = threading.Barrier(rivals), threading.Barrier(rivals)
+    with ThreadPoolExecutor(rivals) as pool:
+        asked = [pool.submit(_try, server, target, start, all_have_asked) for _ in range(rivals)]
+        return sorted(one.result() for one in asked)
+
+
 @pytest.mark.parametrize("round_number", range(5))
-def test_of_several_that_ask_at_once_exactly_one_holds_it(any_raven: RavenServer, round_number: int) -> None:
-    start, all_have_asked = threading.Barrier(RIVALS), threading.Barrier(RIVALS)
-    with ThreadPoolExecutor(RIVALS) as pool:
-        asked = [pool.submit(_try, any_raven, f"Shop{round_number}", start, all_have_asked) for _ in range(RIVALS)]
-        outcomes = sorted(one.result() for one in asked)
-    assert outcomes == ["busy"] * (RIVALS - 1) + ["held"]
+def test_of_several_that_ask_at_once_one_holds_it_and_never_two(any_raven: RavenServer, round_number: int) -> None:
+    """On a busy server a creation can arrive so late that it takes the right from whoever had it: then all are refused."""
+    outcomes = _ask_at_once(any_raven, f"Shop{round_number}", RIVALS)
+    assert outcomes in (["busy"] * (RIVALS - 1) + ["held"], ["busy"] * RIVALS)
+    if "held" not in outcomes:
+        assert _ask_at_once(any_raven, f"Shop{round_number}", 1) == ["held"], "what was refused to all must be free"
     assert reservation_name(f"Shop{round_number}") not in data.database_names(any_raven)
 
 

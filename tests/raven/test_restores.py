@@ -76,7 +76,7 @@ def test_a_second_restore_to_the_same_name_is_refused_while_the_first_one_runs(
     any_raven: RavenServer, database: MakeDatabase, tmp_path: Path
 ) -> None:
     name, target = database(any_raven), database(any_raven, "target", create=False)
-    data.put_documents(any_raven, name, data.kilobyte_documents(20_000))
+    data.put_documents(any_raven, name, data.kilobyte_documents(10_000))
     with connect(any_raven.url) as t:
         folder, file = back_up(t, name, tmp_path)
         request = RestoreRequest(target, str(folder), file)
@@ -84,7 +84,7 @@ def test_a_second_restore_to_the_same_name_is_refused_while_the_first_one_runs(
         with pytest.raises(RestoreRefusedError, match=target):
             restores.start_restore(t, t.answering_node(), request)
         operations.wait(t, first)
-    assert data.statistics(any_raven, target)["CountOfDocuments"] == 20_000
+    assert data.statistics(any_raven, target)["CountOfDocuments"] == 10_000
 
 
 def test_two_restores_to_different_names_run_side_by_side(

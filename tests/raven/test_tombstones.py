@@ -114,7 +114,14 @@ def run_native(server: RavenServer, t: Transport, node: Node, name: str, task_id
     path = f"/databases/{name}/admin/backup/database"
     told = t.send("POST", path, None, {"taskId": task_id, "isFullBackup": full}, node=node, database=name)
     operations.wait(t, operations.Operation(told["OperationId"], node, name))
-    time.sleep(0.2)  # the status is written through the cluster
+
+
+def wait_until_held(t: Transport, node: Node, name: str, task_id: int, etag: int) -> None:
+    """A task's status is written through the cluster, some time after its operation has ended."""
+    deadline = time.monotonic() + 60
+    while (held := tombstones.find_holder(t, node, name, task_id)) is None or held.held_etag != etag:
+        assert time.monotonic() < deadline, held
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("major", ["5", "6"])
@@ -129,9 +136,11 @@ def test_a_native_task_holds_from_its_own_last_backup_on(
         task_id = backup_tasks.put_task(t, node, name, {**NATIVE, "LocalSettings": {"FolderPath": str(tmp_path)}})
         assert tombstones.find_holder(t, node, name, task_id) == GuardState(task_id, "nightly", 0)
         run_native(server, t, node, name, task_id, full=True)
+        wait_until_held(t, node, name, task_id, 10)
         assert tombstones.find_holder(t, node, name, task_id) == GuardState(task_id, "nightly", 10)
         data.delete_document(server, name, "Items/0")
         run_native(server, t, node, name, task_id, full=False)
+        wait_until_held(t, node, name, task_id, data.statistics(server, name)["LastDatabaseEtag"])
         held = tombstones.find_holder(t, node, name, task_id)
         assert held is not None
         assert held.held_etag == data.statistics(server, name)["LastDatabaseEtag"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,16 @@ use_temporary_home()
 
 SetConnection = Callable[..., str]
 RunDag = Callable[..., "DagRun"]
+
+
+@pytest.fixture(autouse=True)
+def _secrets_are_forgotten() -> Iterator[None]:
+    """Airflow masks all secrets it was ever told by one regular expression, compiled anew for each line of a key: a process that
+    has met the keys of a hundred tests would take seconds for the next one, and for each line it logs."""
+    yield
+    for copy in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):
+        if copy in sys.modules:
+            sys.modules[copy].reset_secrets_masker()
 
 
 @pytest.fixture(scope="session")

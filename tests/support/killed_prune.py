@@ -1,14 +1,9 @@
-"""A prune in a process of its own that SIGKILLs itself after so many single changes at the destination.
-
-``python -m tests.support.killed_prune ROOT NOW CHANGES`` ends with exit code 0 only if it was done before.
-"""
+"""A prune in a process of its own that SIGKILLs itself after so many single changes at the destination."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +12,8 @@ from raven_backup_provider.core.model import StoredFile
 from raven_backup_provider.core.retention_policy import RetentionPolicy
 from raven_backup_provider.destinations.folder import FolderDestination
 from raven_backup_provider.jobs.prune import prune
+from tests.support.short_lived_process import run_in_own_process
 
-REPOSITORY = Path(__file__).parents[2]
 POLICY = {"keep_last": 1, "max_delete_share": 1}
 
 
@@ -43,21 +38,11 @@ class Killed(FolderDestination):
 
 
 def kill_prune_after(root: Path, now: datetime, changes: int) -> int:
-    """Run the child; returns its exit code (-9: it died there)."""
-    return subprocess.run(
-        [sys.executable, "-m", __name__, str(root), now.isoformat(), str(changes)],
-        cwd=REPOSITORY,
-        timeout=60,
-        capture_output=True,
-        check=False,
-    ).returncode
+    """Run the child; returns its exit code: -9 if it died there, 0 if it was done before."""
+    return run_in_own_process(_prune, root, now, changes)
 
 
-def _main(root: str, now: str, changes: str) -> None:
+def _prune(root: Path, now: datetime, changes: int) -> None:
     destination = Killed(root)
-    destination.changes = int(changes)
-    prune(destination, RetentionPolicy.from_mapping(POLICY), "shop", clock=lambda: datetime.fromisoformat(now))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    destination.changes = changes
+    prune(destination, RetentionPolicy.from_mapping(POLICY), "shop", clock=lambda: now)

@@ -1,8 +1,7 @@
 """A restore in a process of its own that SIGKILLs itself at a chosen moment; what it remembers goes to a file.
 
-``python -m tests.support.killed_restore ARGUMENTS`` with a JSON object. ``die``: ``before <n>`` or ``after <n>``: around the
-n-th ``remember``, ``progress <n>``: at the n-th progress report, ``sent``: after the restore was sent, before its answer is
-remembered; ``never``.
+``die``: ``before <n>`` or ``after <n>``: around the n-th ``remember``, ``progress <n>``: at the n-th progress report, ``sent``:
+after the restore was sent, before its answer is remembered; ``never``.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,19 +19,16 @@ from raven_backup_provider.jobs.restore import RestoreProgress, RestoreResult, r
 from raven_backup_provider.jobs.restore_plan import plan_restore, remembered_plan
 from raven_backup_provider.raven import restores
 from raven_backup_provider.raven.transport import Transport, TransportSettings
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.short_lived_process import run_in_own_process
 
 
 def run_killed(die: str, **arguments: Any) -> int:
     """Run the child; returns its exit code (-9: it died where it should)."""
-    payload = json.dumps({"die": die, **arguments})
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, payload], cwd=REPOSITORY, timeout=120, capture_output=True, check=False
-    )
-    if done.returncode not in (0, -signal.SIGKILL):
-        raise AssertionError(done.stderr.decode()[-3000:])
-    return done.returncode
+    return run_in_own_process(_restore, {"die": die, **arguments})
+
+
+def _restore(arguments: dict[str, Any]) -> None:
+    restore_with_memory(**{**arguments, "memory": Path(arguments["memory"])})
 
 
 def restore_with_memory(
@@ -96,9 +90,3 @@ def restore_with_memory(
             on_progress=progress,
             poll_seconds=0.05,
         )
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    given["memory"] = Path(given["memory"])
-    restore_with_memory(**given)

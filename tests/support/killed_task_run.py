@@ -1,6 +1,6 @@
 """A run of a server's own task in a process of its own that SIGKILLs itself at a chosen moment; its memory is a file.
 
-``python -m tests.support.killed_task_run URL DATABASE TASK MEMORY DIE``. ``DIE``: ``before 1``: before anything is remembered;
+``die``: ``before 1``: before anything is remembered;
 ``after 1``: the intent is remembered, nothing sent; ``sent``: sent, its answer not remembered; ``after 2``: that is remembered;
 ``never``.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +19,12 @@ from raven_backup_provider.jobs.native_task_result import TaskRunResult
 from raven_backup_provider.jobs.native_task_run import run_task
 from raven_backup_provider.raven import periodic_tasks
 from raven_backup_provider.raven.transport import Transport, TransportSettings
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.short_lived_process import run_in_own_process
 
 
 def run_killed(url: str, database: str, task: str, memory: Path, die: str) -> int:
     """Run the child; returns its exit code (-9: it died where it should)."""
-    arguments = [url, database, task, str(memory), die]
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, *arguments], cwd=REPOSITORY, timeout=120, capture_output=True, check=False
-    )
-    if done.returncode not in (0, -signal.SIGKILL):
-        raise AssertionError(done.stderr.decode()[-3000:])
-    return done.returncode
+    return run_in_own_process(run_with_memory, url, database, task, memory, die)
 
 
 def run_with_memory(url: str, database: str, task: str, memory: Path, die: str = "never") -> TaskRunResult:
@@ -70,7 +61,3 @@ def run_with_memory(url: str, database: str, task: str, memory: Path, die: str =
             remembered=stored,
             poll_seconds=0.05,
         )
-
-
-if __name__ == "__main__":
-    run_with_memory(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), sys.argv[5])

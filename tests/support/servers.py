@@ -1,9 +1,10 @@
 """Fixtures for real RavenDB servers: started when a test first asks, lent from file to file while they are young.
 
 A server costs seconds of processor time to start and to compile what it runs, which is most of what a short test costs; a warm
-one answers at once. It is not kept for the whole session: unlicensed servers enforce more of their licence after the first
-minute, 7.1 counts subscriptions of dropped databases, and 6.2 stops working on imported ones. A file that depends on any of it is
-marked `fresh_servers` and gets servers that nobody had before it.
+one answers at once. Between two files it stands still: a dozen of them with nothing to do would take a tenth of a core. It is not
+kept for ever: unlicensed servers enforce more of their licence after the first minute, 7.1 counts subscriptions of dropped
+databases, and 6.2 stops working on imported ones. A file that depends on any of it is marked `fresh_servers` and gets servers
+that nobody had before it.
 
 A test that kills, restarts or reconfigures a server starts its own with `RavenServer`; these are shared.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +25,10 @@ from demo.sandbox import RavenServer
 from demo.sandbox.data import create_database, database_names, delete_database, sample_data
 
 ALL_VERSIONS = ("7.1.5", "6.2.4", "5.4.207")
+#: For what was seen to be alike on all of them: the older ones are left to the long tests.
+NEWEST_FIRST = ["7.1.5", *(pytest.param(version, marks=pytest.mark.long) for version in ALL_VERSIONS[1:])]
 #: Seconds after its start until which a server is lent once more.
-YOUNG = 600.0
+YOUNG = 1200.0
 MakeDatabase = Callable[..., str]
 
 _numbers = itertools.count(1)
@@ -56,6 +60,7 @@ class ServerPool:
     def _take(self, version: str, tls: bool) -> RavenServer:
         server, started = self._kept.get((version, tls), (None, 0.0))
         if server is not None and server.running and time.monotonic() - started < YOUNG:
+            os.kill(server.pid, signal.SIGCONT)
             return server
         if server is not None:
             server.stop()
@@ -72,7 +77,9 @@ class ServerPool:
             clean = not database_names(server) and not _server_wide_tasks(server)
         except Exception:
             clean = False
-        if not clean:
+        if clean:
+            os.kill(server.pid, signal.SIGSTOP)
+        else:
             del self._kept[version, tls]
             server.stop()
 
@@ -131,6 +138,16 @@ def _fresh(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(params=ALL_VERSIONS)
 def any_raven(request: pytest.FixtureRequest) -> RavenServer:
     """Runs the test once on each supported version, over HTTP."""
+    return _shared(request)
+
+
+@pytest.fixture(params=NEWEST_FIRST)
+def raven_of_some_version(request: pytest.FixtureRequest) -> RavenServer:
+    """Runs the test on 7.1.5, and among the long tests on the older versions too."""
+    return _shared(request)
+
+
+def _shared(request: pytest.FixtureRequest) -> RavenServer:
     major, minor, _ = request.param.split(".")
     server: RavenServer = request.getfixturevalue(f"raven{major}{minor}")
     return server

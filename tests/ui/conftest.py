@@ -18,7 +18,7 @@ from tests.support.live_airflow import QuickAirflow
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 #: Milliseconds; a page of Airflow takes seconds on a loaded machine with two cores.
-PATIENCE = 60_000
+PATIENCE = 120_000
 #: No sandbox, as root has none in a container; nothing that looks for hosts outside.
 _FLAGS = [
     "--no-sandbox",
