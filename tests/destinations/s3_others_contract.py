@@ -17,7 +17,7 @@ import zlib
 from typing import Any
 
 import pytest
-from boto3.s3.transfer import TransferConfig
+from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
 
 from raven_backup_provider.core.destination import Destination
 from raven_backup_provider.destinations.s3 import S3Destination
@@ -71,7 +71,10 @@ class OthersUploads:
         upload_id = str(client.create_multipart_upload(Bucket=bucket, Key=name, **checks)["UploadId"])
         for number, part in enumerate(parts, 1):
             sums = (
-                {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": base64.b64encode(zlib.crc32(part).to_bytes(4)).decode()}
+                {
+                    "ChecksumAlgorithm": "CRC32",
+                    "ChecksumCRC32": base64.b64encode(zlib.crc32(part).to_bytes(4, "big")).decode(),
+                }
                 if self.service == "aws"
                 else {"ContentMD5": base64.b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode()}
             )
