@@ -2,12 +2,16 @@
 
 What destinations_sftp.py and destinations_ftp.py share. Ours runs in a process of its own, whose peak resident set above an idle
 one (same imports) is its memory. The source is a file in the page cache; the tools read the same one.
+
+Who does what: the tools only move bytes. Ours does that for a download too; its upload without read-back also makes the SHA-256
+of the file and compares it, so each tool has a second row in which this process hashes the file beside it. With read-back all
+of it comes back over the line and is hashed, which no tool does. A share is the median of those of each round, in which
+everything runs once, in turn and every second time in the opposite order.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import pickle
 import shutil
@@ -15,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import seconds_of
+from benchmarks.source_file import BLOCK, MIB, make_source, need_same, sha256_of
 from raven_backup_provider.core.model import FileDigest
 
-BLOCK = 1 << 20
-MIB = 1 << 20
 KEY = "shop/folder/2026-11-22-12-00-00.ravendb-full-backup"
 #: Ours has to stay below this much memory above idle (and reach 0.9 of the rate of the bare library or the vendor's tool).
 MEMORY_BAR_MIB = 100
@@ -79,21 +83,25 @@ def compare(name: str, server: Any, tools: list[Tool], given: argparse.Namespace
     """Print one table: ours without and with read-back, and each tool."""
     scratch = Path(tempfile.mkdtemp(prefix="raven-backup-benchmarks-", dir=given.scratch))
     try:
-        source, digest = _make_source(scratch / "source", int(given.gigabytes * 1024) * MIB)
+        source, digest = make_source(scratch / "source", int(given.gigabytes * 1024) * MIB)
         root = server.new_root()
         print(f"\n{name}: {digest.size / 2**30:g} GiB, median of {given.repeat}, MB (10^6 bytes) per second\n")
         print(
             "| what | upload | download | CPU s/GiB: up, down | peak memory above idle |\n| --- | --- | --- | --- | --- |"
         )
         idle = _child(Job(_recipe(server, root, True), "idle", "", 0, "")).peak
+        tools = [*tools, *map(_hashing, tools)]
         rates: dict[str, list[tuple[Run, Run]]] = {tool.name: [] for tool in tools}
         ours: dict[bool, list[tuple[Run, Run]]] = {False: [], True: []}
-        for _ in range(given.repeat):
-            for tool in tools:
-                rates[tool.name].append(_tool_runs(tool, source, scratch / "got", server, root))
-            for read_back in ours:
-                ours[read_back].append(_our_runs(server, root, read_back, source, scratch / "got", digest))
+        for number in range(given.repeat):
+            subjects: list[Tool | bool] = [*tools, *ours]
+            for subject in subjects[:: -1 if number % 2 else 1]:
+                if isinstance(subject, Tool):
+                    rates[subject.name].append(_tool_runs(subject, source, scratch / "got", server, root))
+                else:
+                    ours[subject].append(_our_runs(server, root, subject, source, scratch / "got", digest))
         _print_rows(ours, rates, digest.size, idle)
+        print(f"\nLoad at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -114,10 +122,11 @@ def run_child() -> None:
 
 
 def _upload(destination: Any, job: Job) -> None:
-    with open(job.file, "rb", buffering=0) as source, destination.open_write(KEY) as writer:
+    digest = FileDigest(job.size, job.sha256)
+    with open(job.file, "rb", buffering=0) as source, destination.open_write(KEY, expected=digest) as writer:
         while data := source.read(BLOCK):
             writer.write(data)
-        writer.commit(FileDigest(job.size, job.sha256))
+        writer.commit(digest)
 
 
 def _download(destination: Any, job: Job) -> None:
@@ -147,9 +156,21 @@ def _our_runs(server: Any, root: Path, read_back: bool, source: Path, got: Path,
     recipe = _recipe(server, root, read_back)
     up = _child(Job(recipe, "upload", str(source), digest.size, digest.sha256))
     down = _child(Job(recipe, "download", str(got), digest.size, digest.sha256))
-    _need_same(got, digest)
+    need_same(got, digest)
     (root / KEY).unlink()
     return up, down
+
+
+def _hashing(tool: Tool) -> Tool:
+    """The same with the SHA-256 of what is uploaded, made in a thread beside it."""
+
+    def upload(source: Path, path: str) -> None:
+        beside = threading.Thread(target=sha256_of, args=(source,))
+        beside.start()
+        tool.upload(source, path)
+        beside.join()
+
+    return Tool(f"{tool.name} + SHA-256", upload, tool.download)
 
 
 def _tool_runs(tool: Tool, source: Path, got: Path, server: Any, root: Path) -> tuple[Run, Run]:
@@ -178,7 +199,10 @@ def _print_rows(
     for read_back, rows in ours.items():
         found = _rates(rows, size)
         shares = [
-            ", ".join(f"{found[way] / rate[way]:.2f} of {name}" for name, rate in rates.items()) for way in (0, 1)
+            ", ".join(
+                f"{_share(rows, tools[name], way):.2f} of {name}" for name in tools if way == 0 or "+" not in name
+            )
+            for way in (0, 1)
         ]
         peak = (max(run.peak for row in rows for run in row) - idle) / 1024
         what = "ours, read back and hashed (the default)" if read_back else "ours, `read_back=false`"
@@ -194,26 +218,10 @@ def _rates(rows: list[tuple[Run, Run]], size: int) -> tuple[float, float]:
     return size / up / 1e6, size / down / 1e6
 
 
+def _share(ours: list[tuple[Run, Run]], theirs: list[tuple[Run, Run]], way: int) -> float:
+    """Their seconds to ours, round by round: what the machine did meanwhile befell both."""
+    return statistics.median(one[way].seconds / mine[way].seconds for mine, one in zip(ours, theirs, strict=True))
+
+
 def _cpu(rows: list[tuple[Run, Run]], size: int) -> str:
     return ", ".join(f"{statistics.median(row[way].cpu for row in rows) * 2**30 / size:.2f}" for way in (0, 1))
-
-
-def _make_source(path: Path, size: int) -> tuple[Path, FileDigest]:
-    """A file that no compression makes smaller."""
-    digest, block = hashlib.sha256(), os.urandom(BLOCK)
-    with path.open("wb") as sink:
-        for number in range(size // BLOCK):
-            piece = number.to_bytes(8, "big") + block[8:]
-            digest.update(piece)
-            sink.write(piece)
-    return path, FileDigest(size, digest.hexdigest())
-
-
-def _need_same(got: Path, digest: FileDigest) -> None:
-    found = hashlib.sha256()
-    with got.open("rb") as source:
-        while data := source.read(BLOCK):
-            found.update(data)
-    got.unlink()
-    if found.hexdigest() != digest.sha256:
-        raise SystemExit("What was downloaded is not what was uploaded.")

@@ -9,6 +9,10 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 #: Pieces (the jobs' are up to 1 MiB) that may wait for the thread: bounds memory where hashing is the slower side.
 _QUEUE_LENGTH = 8
@@ -17,10 +21,13 @@ _WORTH_IT = 4 << 20
 
 
 class SideHash:
-    """Takes a stream piece by piece, in order; :meth:`finish` gives its SHA-256. For use by one thread."""
+    """Takes a stream piece by piece, in order; :meth:`finish` gives its SHA-256. For use by one thread.
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    :param begun: SHA-256 of what comes before; this object's own until :meth:`stop`.
+    """
+
+    def __init__(self, begun: _Hash | None = None) -> None:
+        self._hash = hashlib.sha256() if begun is None else begun
         self._seen = 0
         self._pieces: queue.Queue[bytes | None] = queue.Queue(_QUEUE_LENGTH)
         self._thread: threading.Thread | None = None

@@ -8,11 +8,13 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 from raven_backup_provider.core.errors import DestinationError
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
 
-_RECEIVE = 1 << 18
+#: Bytes of a listing to ask for at a time.
+_LISTING = 1 << 16
 #: Seconds for which small pieces are collected: TLS gives no more than 16 KiB at a time, each of which would cost the callers.
 _COLLECT = 0.25
 #: Seconds to wait for the reply after a transfer that was broken off.
@@ -36,10 +38,10 @@ class DataConnection:
     ) -> None:
         self._client = client
         self._connection = connection
+        self._read = _reading(connection)
         self._on_broken = on_broken
         self._meaning = meaning
         self._open = True
-        self._buffer: bytearray | None = None
         self._problem: Exception | None = None
 
     def send(self, data: bytes) -> None:
@@ -48,17 +50,15 @@ class DataConnection:
         except (OSError, EOFError) as error:
             raise self._why(error) from error
 
-    def receive(self) -> memoryview:
-        """What comes next, empty at the end; good until the next call only."""
-        if self._buffer is None:
-            self._buffer = bytearray(_RECEIVE)
-        view, filled = memoryview(self._buffer), 0
+    def receive(self, buffer: memoryview) -> int:
+        """Put what comes next into ``buffer``: all of it, or less if it does not come soon; how many bytes, 0 at the end."""
+        filled, size = 0, len(buffer)
         until = time.monotonic() + _COLLECT
         try:
             if self._problem is not None:
                 raise self._problem
-            while filled < _RECEIVE and (not filled or time.monotonic() < until):
-                count = self._connection.recv_into(view[filled:])
+            while filled < size and (not filled or time.monotonic() < until):
+                count = self._read(size - filled, buffer[filled:])
                 if not count:
                     break
                 filled += count
@@ -66,7 +66,14 @@ class DataConnection:
             if not filled:
                 raise self._why(error) from error
             self._problem = error  # first what did come
-        return view[:filled]
+        return filled
+
+    def receive_all(self) -> bytes:
+        """What comes until the end."""
+        found, buffer = bytearray(), memoryview(bytearray(_LISTING))
+        while count := self.receive(buffer):
+            found += buffer[:count]
+        return bytes(found)
 
     def finish(self) -> None:
         """Close it properly and take the server's reply."""
@@ -156,19 +163,26 @@ class FtpDownload:
     def __init__(self, data: DataConnection) -> None:
         self._data = data
 
-    def next(self) -> memoryview:
-        data = self._data.receive()
-        if not data:
+    def into(self, buffer: memoryview) -> int:
+        count = self._data.receive(buffer)
+        if not count:
             try:
                 self._data.finish()
             except RefusedError as error:
                 if error.said[:1] == "4":  # broken off by the server: the rest can be had
                     raise ConnectionLostError(error.said) from error
                 raise
-        return data
+        return count
 
     def close(self) -> None:
         self._data.break_off()
+
+
+def _reading(connection: socket.socket) -> Callable[[int, memoryview], int]:
+    """How to read at most so many bytes into a buffer. TLS gives one record of 16 KiB at a time, so each step counts there."""
+    if isinstance(connection, ssl.SSLSocket):
+        return cast(Callable[[int, memoryview], int], connection.read)
+    return lambda size, buffer: connection.recv_into(buffer, size)
 
 
 def _words(error: Exception) -> str:

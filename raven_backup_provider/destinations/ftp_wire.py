@@ -68,9 +68,9 @@ class FtpWire:
     def lines(self, command: str) -> list[str]:
         """The lines of a listing. Names that the connection's encoding cannot write are left out: nothing can be asked of them."""
         data = self.transfer(command)
-        pieces = [bytes(piece) for piece in iter(data.receive, b"")]
+        text = data.receive_all().decode(self._client.encoding, "surrogateescape")
         data.finish()
-        lines = re.split(r"\r?\n", b"".join(pieces).decode(self._client.encoding, "surrogateescape"))
+        lines = re.split(r"\r?\n", text)
         return [line for line in lines if line and self._can_be_named(line)]
 
     def transfer(self, command: str, offset: int | None = None) -> DataConnection:

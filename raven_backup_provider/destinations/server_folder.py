@@ -39,7 +39,8 @@ from raven_backup_provider.destinations.server_session import (
     RefusedError,
     ServerSession,
 )
-from raven_backup_provider.destinations.server_writer import ServerWriter, WritePlan
+from raven_backup_provider.destinations.server_write_plan import WritePlan
+from raven_backup_provider.destinations.server_writer import HashingServerWriter, ServerWriter
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class ServerDestination:
 
         leftover = self._ask(f"write '{key}'", folder, prepare)
         partial = partial_name(name, tag_of(expected) if expected is not None else "")
-        return ServerWriter(
+        return (ServerWriter if expected is not None else HashingServerWriter)(
             WritePlan(
                 self._link,
                 self._pace,

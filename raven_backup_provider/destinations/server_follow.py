@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 #: Bytes that are let pile up before they are read: few enough to be in the server's memory still.
 STRIDE = 16 << 20
+_AT_ONCE = 1 << 18
 
 
 class FollowingReadBack:
@@ -79,12 +80,12 @@ class FollowingReadBack:
             return None if self._ended else self._limit
 
     def _hash_up_to(self, session: ServerSession, limit: int) -> None:
-        download = session.download(self._path, self._at, limit)
+        download, buffer = session.download(self._path, self._at, limit), memoryview(bytearray(_AT_ONCE))
         while self._at < limit and not self._ended:
-            data = download.next()
-            if not data:
+            count = download.into(buffer)
+            if not count:
                 raise ConnectionLostError("the file is shorter than what was acknowledged")
-            self._digest.update(data)
-            self._at += len(data)
-            self._pace.spend(len(data))
+            self._digest.update(buffer[:count])
+            self._at += count
+            self._pace.spend(count)
         download.close()

@@ -227,8 +227,8 @@ def _text_of(session: ServerSession, path: str, found: Entry) -> str:
     if not found.size:
         return ""
     size = min(found.size, _MAX_TEXT)
-    download, data = session.download(path, 0, size), b""
-    while len(data) <= size and (piece := download.next()):
-        data += piece
+    download, data, buffer = session.download(path, 0, size), b"", memoryview(bytearray(_MAX_TEXT))
+    while len(data) <= size and (count := download.into(buffer)):
+        data += buffer[:count]
     download.close()
     return data[:_MAX_TEXT].decode("utf-8", "replace")

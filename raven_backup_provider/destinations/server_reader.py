@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from typing import BinaryIO, cast
 
 from raven_backup_provider.core.errors import DestinationError
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 #: What callers ask for beyond this goes straight into their own buffer, without a copy in between.
 _BUFFER = 64 << 10
+#: Bytes taken at a time: a bandwidth limit waits after each.
+_AT_ONCE = 1 << 18
+#: Seconds for which a reading goes on filling its caller's buffer.
+_COLLECT = 0.25
 
 
 class ServerReader(io.RawIOBase):
@@ -49,30 +54,33 @@ class ServerReader(io.RawIOBase):
         self._failed = failed
         self._session: ServerSession | None = None
         self._download: Download | None = None
-        self._left = memoryview(b"")
         self._ended = offset >= found.size
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._left or memoryview(self._next_piece())
-        view = memoryview(buffer).cast("B")
-        count = min(len(view), len(data))
-        view[:count] = data[:count]
-        self._left = data[count:]
-        return count
+        view, filled = memoryview(buffer).cast("B"), 0
+        until = time.monotonic() + _COLLECT
+        while filled < len(view) and (not filled or time.monotonic() < until):
+            count = self._next_piece(view[filled : filled + _AT_ONCE])
+            if not count:
+                break
+            filled += count
+        return filled
 
     def readall(self) -> bytes:
-        # Copied one by one: a piece is good until the next one only.
-        return b"".join([bytes(self._left), *(bytes(piece) for piece in iter(self._next_piece, b""))])
+        found, buffer = bytearray(), memoryview(bytearray(_AT_ONCE))
+        while count := self.readinto(buffer):
+            found += buffer[:count]
+        return bytes(found)
 
-    def _next_piece(self) -> bytes | memoryview:
-        """The next bytes, as they come from the server; empty at the end of the file."""
+    def _next_piece(self, buffer: memoryview) -> int:
+        """Put the next bytes into ``buffer``; how many: 0 is the end of the file."""
         waits = iter(self._link.back_off)
         while not self._ended:
             try:
-                data = self._receive()
+                count = self._receive(buffer)
             except ConnectionLostError as error:
                 self._hang_up()
                 wait = next(waits, None)
@@ -84,22 +92,22 @@ class ServerReader(io.RawIOBase):
                 self._finish()
                 raise error_of(error, self._failed, self._path) from error
             else:
-                self._pace.spend(len(data))
-                return data
-        return b""
+                self._pace.spend(count)
+                return count
+        return 0
 
-    def _receive(self) -> bytes | memoryview:
+    def _receive(self, buffer: memoryview) -> int:
         if self._download is None:
             self._session = self._link.take()
             self._need_unchanged(self._session)
             self._download = self._session.download(self._path, self._at, self._found.size)
-        data = self._download.next()
-        self._at += len(data)
-        if not data:
+        count = self._download.into(buffer)
+        self._at += count
+        if not count:
             if self._at < self._found.size:
                 raise ConnectionLostError(f"the file ended after {self._at} of {self._found.size} bytes")
             self._finish()
-        return data
+        return count
 
     def _need_unchanged(self, session: ServerSession) -> None:
         now = session.look(self._path)

@@ -73,8 +73,8 @@ class Upload(Protocol):
 class Download(Protocol):
     """A file being received."""
 
-    def next(self) -> bytes | memoryview:
-        """The next piece, empty at the end of the file; a view is good until the next call only."""
+    def into(self, buffer: memoryview) -> int:
+        """Put the next bytes of the file into ``buffer``, as many as come soon; how many: 0 is the end of the file."""
 
     def close(self) -> None:
         """End it, early or not; never raises. The session may be unusable afterwards."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
@@ -16,11 +15,9 @@ from raven_backup_provider.core.errors import (
     FileExistsAtDestinationError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
-from raven_backup_provider.core.pace import Pace
 from raven_backup_provider.core.side_hash import SideHash
 from raven_backup_provider.destinations.server_errors import error_of
 from raven_backup_provider.destinations.server_follow import FollowingReadBack
-from raven_backup_provider.destinations.server_link import ServerLink
 from raven_backup_provider.destinations.server_reader import open_reader
 from raven_backup_provider.destinations.server_session import (
     ConnectionLostError,
@@ -30,6 +27,7 @@ from raven_backup_provider.destinations.server_session import (
     ServerSession,
 )
 from raven_backup_provider.destinations.server_upload import SteadyUpload
+from raven_backup_provider.destinations.server_write_plan import WritePlan
 
 log = logging.getLogger(__name__)
 
@@ -37,35 +35,16 @@ T = TypeVar("T")
 _READ = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class WritePlan:
-    """What is to be written where.
-
-    :param where: the file in words, such as ``'shop/x' in sftp://backup@box/srv``.
-    :param partial: path on the server while it is written, ``final`` afterwards.
-    :param resumed: bytes of the same content that ``partial`` holds already; None: it is still to be made.
-    :param read_back: compare what the server stored with what was given.
-    :param may_publish: raises LockedError if the right to write was lost meanwhile.
-    """
-
-    link: ServerLink
-    pace: Pace
-    key: str
-    where: str
-    partial: str
-    final: str
-    resumed: int | None
-    read_back: bool
-    may_publish: Callable[[], None]
-
-
 class ServerWriter:
     """Writes the partial file; :meth:`commit` gives it the final name."""
 
+    #: Also where the file is read back: for a caller that wants to know what it gave.
+    _hashes_given = False
+
     def __init__(self, plan: WritePlan) -> None:
         self._plan = plan
-        self._given = 0  # bytes
-        self._given_hash = None if plan.read_back else SideHash()
+        self._size_given = 0  # bytes
+        self._given_hash = SideHash() if self._hashes_given or not plan.read_back else None
         self._stored_hash = hashlib.sha256()  # of the first _compared bytes as the server gave them back
         self._compared = 0
         self._older: BinaryIO | None = None
@@ -82,9 +61,11 @@ class ServerWriter:
         """Append."""
         if self._ended:
             raise ValueError(f"the writer of {self._plan.where} is closed")
-        view = memoryview(data).cast("B")
+        # Kept until it is hashed and the server has it, so that it must not be the caller's to change; bytes are not.
+        data = data if isinstance(data, bytes) else bytes(data)
         if self._given_hash is not None:
-            self._given_hash.update(data if isinstance(data, bytes) else view)
+            self._given_hash.update(data)
+        view = memoryview(data)
         while view and self._older is not None:
             view = self._compare(self._older, view)
         if not view:
@@ -92,10 +73,9 @@ class ServerWriter:
         self._plan.pace.spend(len(view))
         with self._mapped("write"):
             if self._upload is None:
-                self._upload = self._start_upload(self._given, new=False)
-            # Kept until the server has it, so it must not be the caller's to change; bytes are not.
-            self._upload.send(data if isinstance(data, bytes) and len(view) == len(data) else bytes(view))
-        self._given += len(view)
+                self._upload = self._start_upload(self._size_given, new=False)
+            self._upload.send(data if len(view) == len(data) else bytes(view))
+        self._size_given += len(view)
         if self._behind is not None:
             self._behind.arrived(self._upload.acknowledged)
 
@@ -112,14 +92,14 @@ class ServerWriter:
         if not stored or stored != view[: len(stored)]:
             if stored:
                 log.warning(
-                    "What is left of %s differs from byte %s on and is sent anew.", self._plan.where, self._given
+                    "What is left of %s differs from byte %s on and is sent anew.", self._plan.where, self._size_given
                 )
             older.close()
             self._older = None
             return view
         self._stored_hash.update(stored)
         self._compared += len(stored)
-        self._given += len(stored)
+        self._size_given += len(stored)
         return view[len(stored) :]
 
     # --- publishing -----------------------------------------------------------------------------------------------
@@ -134,9 +114,9 @@ class ServerWriter:
                 self._upload = None
         found = self._look(self._plan.partial)
         size = found.size if found is not None else 0
-        if found is None or (size, self._given) != (digest.size, digest.size):
-            raise self._corrupt(f"{size} bytes are stored, {self._given} were given", digest)
-        sha256 = self._given_hash.finish() if self._given_hash is not None else self._read_back(found)
+        if found is None or (size, self._size_given) != (digest.size, digest.size):
+            raise self._corrupt(f"{size} bytes are stored, {self._size_given} were given", digest)
+        sha256 = self._read_back(found) if self._plan.read_back else self._sha256_given()
         if sha256 != digest.sha256:
             raise self._corrupt(f"{size} bytes with SHA-256 {sha256}", digest)
         self._plan.may_publish()
@@ -151,10 +131,19 @@ class ServerWriter:
         self._close_older()
         if self._behind is not None:
             self._compared = self._behind.stop()
-        with self._open_stored(self._plan.partial, self._compared, found) as stored:
-            while data := stored.read(_READ):
-                self._stored_hash.update(data)
-        return self._stored_hash.hexdigest()
+        beside = SideHash(self._stored_hash)
+        try:
+            with self._open_stored(self._plan.partial, self._compared, found) as stored:
+                while data := stored.read(_READ):
+                    beside.update(data)
+            return beside.finish()
+        finally:
+            beside.stop()
+
+    def _sha256_given(self) -> str:
+        if self._given_hash is None:
+            raise ValueError(f"what is given to the writer of {self._plan.where} is not hashed")
+        return self._given_hash.finish()
 
     def _publish(self, digest: FileDigest, replace: bool) -> None:
         plan = self._plan
@@ -260,3 +249,13 @@ class ServerWriter:
             f"What is stored of {self._plan.where} is not what was sent: {found} instead of {digest.size} bytes with "
             f"{digest.sha256}. It is not published; check that server's disk and run it again."
         )
+
+
+class HashingServerWriter(ServerWriter):
+    """For content that nobody knows the hash of yet: hashed beside the sending, so that an export need not do it itself."""
+
+    _hashes_given = True
+
+    def given(self) -> FileDigest:
+        """See :class:`~raven_backup_provider.core.destination.HashesItself`."""
+        return FileDigest(self._size_given, self._sha256_given())

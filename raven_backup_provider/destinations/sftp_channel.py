@@ -7,60 +7,24 @@ whole file in memory). What a backup needs is small: number the requests, keep t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
-from raven_backup_provider.destinations.sftp_wire import VERSION, Fields, Kind, Status, number, string
+from raven_backup_provider.destinations.sftp_answers import Answer, checked
+from raven_backup_provider.destinations.sftp_pipe import PieceChannel
+from raven_backup_provider.destinations.sftp_wire import VERSION, Fields, Kind, number, string
 
 #: Payload of one SSH packet that every server takes (32 KiB with room for what paramiko puts round it).
 _PIECE = 32768 - 64
-#: More than can be under way: paramiko moves what it keeps back for each piece taken (measured: a third of the CPU).
-_RECEIVE = 1 << 26
 #: A packet above this is nonsense; the largest we ask for are 256 KiB.
 _MAX_PACKET = 4 << 20
+#: Small requests that are sent in one packet.
+_TOGETHER = 4
+#: Kind, request and length, which come before the content of a file.
+_DATA_HEAD = 9
 _CLOSED = "the connection was closed by the other side"
-_REFUSALS: dict[int, Refusal] = {
-    Status.NO_SUCH_FILE: Refusal.MISSING,
-    Status.PERMISSION_DENIED: Refusal.RIGHTS,
-    Status.OP_UNSUPPORTED: Refusal.UNSUPPORTED,
-    Status.FILE_ALREADY_EXISTS: Refusal.EXISTS,
-    Status.NO_SPACE: Refusal.FULL,
-    Status.QUOTA_EXCEEDED: Refusal.FULL,
-}
-
-
-class ByteChannel(Protocol):
-    """The few methods of ``paramiko.Channel`` that are used here; a time-out raises ``TimeoutError``."""
-
-    def send(self, data: bytes) -> int: ...
-
-    def recv(self, count: int) -> bytes: ...
-
-    def recv_ready(self) -> bool: ...
-
-    def gettimeout(self) -> float | None: ...
-
-    def settimeout(self, timeout: float | None) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Answer(Fields):
-    """An answer of the server with its kind; reads its fields in order."""
-
-    def __init__(self, kind: int, data: memoryview) -> None:
-        super().__init__(data)
-        self.kind = kind
-
-
-class StatusError(RefusedError):
-    """A refusal with the code of its STATUS packet."""
-
-    def __init__(self, code: int, said: str) -> None:
-        self.code = code
-        super().__init__(_REFUSALS.get(code, Refusal.OTHER), said)
 
 
 class SftpChannel:
@@ -69,11 +33,14 @@ class SftpChannel:
     :param channel: open, with the ``sftp`` subsystem started and a time-out set.
     """
 
-    def __init__(self, channel: ByteChannel) -> None:
+    def __init__(self, channel: PieceChannel) -> None:
         self._channel = channel
-        self._received = memoryview(b"")  # of what came last, what no packet was made of yet
+        self._received: deque[memoryview] = deque()  # what no packet was made of yet
+        self._there = 0  # bytes of it
         self._answers: dict[int, Answer] = {}
         self._forgotten: set[int] = set()
+        self._unsent: list[bytes | memoryview] = []
+        self._unsent_requests = 0
         self._waiting = 0
         self._last = 0
         self.broken = False
@@ -84,11 +51,17 @@ class SftpChannel:
         """Whether no answer is outstanding."""
         return not self._waiting
 
-    def ask(self, kind: Kind, *fields: bytes | memoryview) -> int:
-        """Send a request; its number, for :meth:`answer`."""
+    def ask(self, kind: Kind, *fields: bytes | memoryview, later: bool = False) -> int:
+        """Send a request; its number, for :meth:`answer`.
+
+        :param later: together with the next few, or when something is waited for: each packet costs both sides.
+        """
         self._last = (self._last + 1) & 0xFFFFFFFF
         length = 5 + sum(map(len, fields))
-        self._send(b"".join((number(length), bytes((kind,)), number(self._last), *fields)))
+        self._unsent += (number(length), bytes((kind,)), number(self._last), *fields)
+        self._unsent_requests += 1
+        if not later or self._unsent_requests >= _TOGETHER:
+            self._flush()
         self._waiting += 1
         return self._last
 
@@ -146,9 +119,10 @@ class SftpChannel:
 
     def _greet(self) -> dict[str, str]:
         self._send(number(5) + bytes((Kind.INIT,)) + number(VERSION))
-        kind, fields = self._packet()
-        if kind != Kind.VERSION:
+        pieces = self._packet()
+        if pieces[0][0] != Kind.VERSION:
             raise self._lost("what answers there does not speak SFTP")
+        fields = Fields(b"".join(pieces)[1:])
         try:
             if fields.number() < VERSION:
                 raise self._lost("the server speaks an SFTP version older than 3")
@@ -161,7 +135,11 @@ class SftpChannel:
         return found
 
     def _receive(self) -> None:
-        kind, fields = self._packet()
+        pieces = self._packet()
+        kind = pieces[0][0]
+        if kind != Kind.DATA or len(pieces[0]) < _DATA_HEAD:
+            pieces = [memoryview(b"".join(pieces))]
+        fields = Fields(pieces[0][1:])
         try:
             request = fields.number()
         except ValueError as error:
@@ -170,48 +148,71 @@ class SftpChannel:
         if request in self._forgotten:
             self._forgotten.discard(request)
             return
-        self._answers[request] = Answer(kind, fields.rest())
+        self._answers[request] = Answer(kind, fields.rest(), pieces[1:])
 
-    def _packet(self) -> tuple[int, Fields]:
-        length = int.from_bytes(self._take(4), "big")
+    def _packet(self) -> list[memoryview]:
+        """The next packet without its length."""
+        length = int.from_bytes(b"".join(self._take(4)), "big")
         if not 1 <= length <= _MAX_PACKET:
             raise self._lost("what answers there does not speak SFTP")
-        packet = self._take(length)
-        return packet[0], Fields(packet[1:])
+        return self._take(length)
 
     def _has_more(self) -> bool:
         """Whether at least one whole packet can be had without waiting long for its end."""
-        return len(self._received) >= 4 or self._channel.recv_ready()
+        return self._there >= 4 or self._channel.recv_ready()
 
-    def _take(self, count: int) -> memoryview:
-        """The next bytes: a view of what came, copied only if they came in more than one piece."""
-        pieces: list[memoryview] = []
-        while True:
-            piece, self._received = self._received[:count], self._received[count:]
-            if not pieces and len(piece) == count:
-                return piece
-            pieces.append(piece)
+    def _take(self, count: int) -> list[memoryview]:
+        """The next bytes: views of what came."""
+        while self._there < count:
+            self._receive_some(count - self._there)
+        self._there -= count
+        found: list[memoryview] = []
+        while count:
+            piece = self._received.popleft()
+            if len(piece) > count:
+                self._received.appendleft(piece[count:])
+                piece = piece[:count]
+            found.append(piece)
             count -= len(piece)
-            if not count:
-                return memoryview(b"".join(pieces))
-            self._received = memoryview(self._receive_some())
+        return found
 
-    def _receive_some(self) -> bytes:
+    def _receive_some(self, needed: int) -> None:
+        self._flush()
         try:
-            data = self._channel.recv(_RECEIVE)
+            pieces = self._channel.receive(needed)
         except TimeoutError as error:
             raise self._lost("no answer in time") from error
         except Exception as error:  # OSError, EOFError, paramiko's own: whatever it is, this connection is over
             raise self._lost(str(error) or _CLOSED) from error
-        if not data:
+        if not pieces:
             raise self._lost(_CLOSED)
-        return data
+        self._received.extend(map(memoryview, pieces))
+        self._there += sum(map(len, pieces))
 
-    def _send(self, packet: bytes) -> None:
-        view = memoryview(packet)
-        try:
+    def _flush(self) -> None:
+        if self._unsent:
+            parts, self._unsent, self._unsent_requests = self._unsent, [], 0
+            self._send(*parts)
+
+    def _send(self, *parts: bytes | memoryview) -> None:
+        """Send the parts one behind the other, in packets that are full but for the last."""
+        packet: list[memoryview] = []
+        room = _PIECE
+        for part in parts:
+            view = memoryview(part)
             while view:
-                view = view[self._channel.send(bytes(view[:_PIECE])) :]
+                packet.append(view[:room])
+                view = view[room:]
+                room -= len(packet[-1])
+                if not room:
+                    self._send_packet(b"".join(packet))
+                    packet, room = [], _PIECE
+        self._send_packet(b"".join(packet))
+
+    def _send_packet(self, packet: bytes) -> None:
+        try:
+            while packet:
+                packet = packet[self._channel.send(packet) :]
         except TimeoutError as error:
             raise self._lost("the server takes no more data") from error
         except Exception as error:
@@ -220,17 +221,3 @@ class SftpChannel:
     def _lost(self, why: str) -> ConnectionLostError:
         self.broken = True
         return ConnectionLostError(why)
-
-
-def checked(answer: Answer) -> Answer:
-    """The answer, unless it is a refusal.
-
-    :raises RefusedError: a status other than OK.
-    """
-    if answer.kind != Kind.STATUS:
-        return answer
-    code = answer.number()
-    if code == Status.OK:
-        return answer
-    said = answer.string().strip() if answer.more else ""
-    raise StatusError(code, said or f"status {code}")

@@ -14,6 +14,7 @@ import paramiko  # type: ignore[import-untyped]
 from raven_backup_provider.core.errors import DestinationAccessError, DestinationError
 from raven_backup_provider.destinations.server_session import ConnectionLostError, RefusedError
 from raven_backup_provider.destinations.sftp_channel import SftpChannel
+from raven_backup_provider.destinations.sftp_pipe import PieceChannel
 from raven_backup_provider.destinations.sftp_session import SftpSession
 from raven_backup_provider.destinations.sftp_transfer import DOWNLOAD_WINDOW
 
@@ -53,8 +54,9 @@ def open_session(
         _watch_the_line(transport.sock, timeout)
         channel = transport.open_session(window_size=2 * DOWNLOAD_WINDOW + (1 << 20), timeout=timeout)
         channel.settimeout(timeout)
+        pieces = PieceChannel(channel)
         channel.invoke_subsystem("sftp")
-        return SftpSession(SftpChannel(channel), client.close, transport.is_active, file_mode=file_mode)
+        return SftpSession(SftpChannel(pieces), client.close, transport.is_active, file_mode=file_mode)
     except (paramiko.SSHException, ConnectionLostError, RefusedError, OSError, EOFError) as error:
         client.close()
         raise _session_error(error, identity) from error

@@ -14,7 +14,8 @@ from raven_backup_provider.destinations.server_session import (
     Refusal,
     RefusedError,
 )
-from raven_backup_provider.destinations.sftp_channel import SftpChannel, StatusError
+from raven_backup_provider.destinations.sftp_answers import StatusError
+from raven_backup_provider.destinations.sftp_channel import SftpChannel
 from raven_backup_provider.destinations.sftp_transfer import SftpDownload, SftpUpload, TransferSizes
 from raven_backup_provider.destinations.sftp_wire import Attributes, Kind, Open, Status, long_number, number, string
 

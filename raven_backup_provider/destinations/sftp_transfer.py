@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raven_backup_provider.destinations.server_session import ConnectionLostError, Refusal, RefusedError
-from raven_backup_provider.destinations.sftp_channel import SftpChannel, StatusError
+from raven_backup_provider.destinations.sftp_answers import StatusError
+from raven_backup_provider.destinations.sftp_channel import SftpChannel
 from raven_backup_provider.destinations.sftp_wire import Kind, Status, long_number, string
 
 #: What every server must take in one request.
@@ -124,34 +125,51 @@ class SftpDownload:
         self._asked = offset
         self._window = 2  # requests under way; grows, so that a small file costs no more than it is
         self._pending: deque[tuple[int, int, int]] = deque()  # (request, offset, length)
+        self._left: deque[memoryview] = deque()  # of the answer that came last
         self._ended = False
 
-    def next(self) -> bytes | memoryview:
-        if self._ended:
-            return b""
+    def into(self, buffer: memoryview) -> int:
+        if not self._left and not self._ended:
+            self._left.extend(self._next())
+        filled, room = 0, len(buffer)
+        while self._left and filled < room:
+            piece = self._left.popleft()
+            if len(piece) > room - filled:
+                self._left.appendleft(piece[room - filled :])
+                piece = piece[: room - filled]
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled
+
+    def _next(self) -> list[memoryview]:
+        """The next answer's content; none at the end of the file."""
         self._ask_ahead()
         if not self._pending:
             # All of the known size has come: what follows must be the end.
             self._request(self._asked, self._piece)
         request, offset, length = self._pending.popleft()
         try:
-            data = self._channel.answer(request).view()
+            pieces = self._channel.answer(request).content()
         except StatusError as error:
             if error.code != Status.EOF:
                 raise
             self._ended = True
-            return b""
-        if not data:
+            return []
+        except ValueError as error:
+            raise ConnectionLostError(str(error)) from error
+        came = sum(map(len, pieces))
+        if not came:
             raise ConnectionLostError("the server sent an empty piece of a file")
-        if len(data) < length and offset + len(data) < self._size:
+        if came < length and offset + came < self._size:
             # A server may give less than it was asked for: the rest comes next, and further requests are no larger.
-            self._request(offset + len(data), length - len(data), first=True)
-            self._piece = max(1024, len(data))
-        self._asked = max(self._asked, offset + len(data))
-        return data
+            self._request(offset + came, length - came, first=True)
+            self._piece = max(1024, came)
+        self._asked = max(self._asked, offset + came)
+        return pieces
 
     def close(self) -> None:
         self._ended = True
+        self._left.clear()
         if self._channel.broken:
             return
         try:
@@ -163,6 +181,8 @@ class SftpDownload:
             self._channel.broken = True
 
     def _ask_ahead(self) -> None:
+        if self._window - len(self._pending) < self._window // 8:
+            return  # a few together are one packet
         while self._asked < self._size and len(self._pending) < self._window:
             length = min(self._piece, self._size - self._asked)
             self._request(self._asked, length)
@@ -170,5 +190,6 @@ class SftpDownload:
         self._window = min(self._window + 1, max(2, DOWNLOAD_WINDOW // self._piece))
 
     def _request(self, offset: int, length: int, *, first: bool = False) -> None:
-        request = self._channel.ask(Kind.READ, string(self._handle), long_number(offset), length.to_bytes(4, "big"))
+        where = string(self._handle) + long_number(offset)
+        request = self._channel.ask(Kind.READ, where, length.to_bytes(4, "big"), later=True)
         (self._pending.appendleft if first else self._pending.append)((request, offset, length))

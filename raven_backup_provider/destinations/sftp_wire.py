@@ -119,14 +119,10 @@ class Fields:
         return int.from_bytes(self._take(8), "big")
 
     def data(self) -> bytes:
-        return bytes(self.view())
-
-    def view(self) -> memoryview:
-        """As :meth:`data`, without a copy: keeps all that came with it in memory."""
-        return self._take(self.number())
+        return bytes(self._take(self.number()))
 
     def string(self) -> str:
-        return str(self.view(), "utf-8", "surrogateescape")
+        return str(self._take(self.number()), "utf-8", "surrogateescape")
 
     @property
     def more(self) -> bool:

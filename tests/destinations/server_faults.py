@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from raven_backup_provider.core.destination import HashesItself
 from raven_backup_provider.core.errors import (
     CorruptBackupError,
     DestinationAccessError,
@@ -32,6 +33,7 @@ from raven_backup_provider.destinations import server_clock, server_lease, serve
 from raven_backup_provider.destinations.lease import LEASE_NAME, LIFETIME
 from raven_backup_provider.destinations.server_folder import ServerDestination
 from raven_backup_provider.destinations.server_session import ConnectionLostError, ServerSession
+from raven_backup_provider.destinations.server_writer import HashingServerWriter
 from tests.destinations.contract import FILE, FOLDER, digest_of, keys, load, store
 from tests.support.small_disk import small_disk
 
@@ -73,6 +75,39 @@ class ServerFaults:
     def destination(self, server: Any, root: Path) -> ServerDestination:
         found: ServerDestination = server.destination(root)
         return found
+
+    # --- the content ----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("read_back", [True, False])
+    def test_an_export_is_told_what_it_gave_so_that_nobody_hashes_it_twice(
+        self, server: Any, root: Path, read_back: bool
+    ) -> None:
+        destination, buffer = server.destination(root, read_back=read_back), bytearray(BLOCK)
+        with destination.open_write(FILE) as writer:
+            for _ in range(6):
+                buffer[:] = BLOCK
+                writer.write(buffer)
+                buffer[:] = bytes(len(BLOCK))  # the caller's again
+            assert isinstance(writer, HashingServerWriter)
+            assert isinstance(writer, HashesItself)
+            assert writer.given() == blocks_digest(6)
+            writer.commit(blocks_digest(6))
+        assert load(destination, FILE) == BLOCK * 6
+        with destination.open_write(f"{FILE}-copy", expected=blocks_digest(6)) as copy:
+            assert not isinstance(copy, HashesItself), "a copy knows what it gives"
+
+    @pytest.mark.parametrize("room", [1000, 70_000, 1 << 20, 5_000_000])
+    def test_a_file_is_read_the_same_into_buffers_of_any_size(
+        self, destination: ServerDestination, root: Path, room: int
+    ) -> None:
+        content = os.urandom(3_000_001)
+        (root / "file").write_bytes(content)
+        (root / "file").chmod(0o644)
+        found, buffer = b"", bytearray(room)
+        with destination.open_read("file", 3) as file:
+            while count := file.readinto(buffer):  # type: ignore[attr-defined]
+                found += buffer[:count]
+        assert found == content[3:]
 
     # --- the line -------------------------------------------------------------------------------------------------
 

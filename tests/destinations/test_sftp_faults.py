@@ -35,11 +35,11 @@ class TestSftpFaults(ServerFaults):
     def die_before(self, patch: pytest.MonkeyPatch, number: int) -> list[int]:
         requests, real = [0], SftpChannel.ask
 
-        def ask(self: SftpChannel, *request: Any) -> int:
+        def ask(self: SftpChannel, *request: Any, later: bool = False) -> int:
             requests[0] += 1
             if requests[0] >= number:
                 raise Killed
-            return real(self, *request)
+            return real(self, *request, later=later)
 
         patch.setattr(SftpChannel, "ask", ask)
         return requests
@@ -66,7 +66,12 @@ def test_a_large_file_is_read_back_while_it_is_written(sshd: SshServer, monkeypa
     destination = sshd.destination(root)
     read: list[int] = []
     real = ServerReader._receive
-    monkeypatch.setattr(ServerReader, "_receive", lambda self: (data := real(self), read.append(len(data)))[0])
+
+    def receive(self: ServerReader, buffer: memoryview) -> int:
+        read.append(real(self, buffer))
+        return read[-1]
+
+    monkeypatch.setattr(ServerReader, "_receive", receive)
     followed = write_many(destination, 60, lambda number: time.sleep(0.01))
     assert followed > 0
     assert sum(read) <= 60 * len(BLOCK) - followed, "nothing is read twice"
@@ -88,14 +93,16 @@ def test_a_wrong_byte_read_back_while_it_is_written_is_noticed(
     monkeypatch.setattr(server_follow, "STRIDE", 2 << 20)
     root = sshd.new_root()
     destination = sshd.destination(root)
-    real, flipped = SftpDownload.next, [0]
+    real, flipped = SftpDownload.into, [0]
 
-    def flip_one(self: SftpDownload) -> bytes:
-        data = bytes(real(self))
+    def flip_one(self: SftpDownload, buffer: memoryview) -> int:
+        count = real(self, buffer)
         flipped[0] += 1
-        return data[:-1] + bytes([data[-1] ^ 1]) if flipped[0] == 3 else data
+        if flipped[0] == 3:
+            buffer[count - 1] ^= 1
+        return count
 
-    monkeypatch.setattr(SftpDownload, "next", flip_one)
+    monkeypatch.setattr(SftpDownload, "into", flip_one)
     with pytest.raises(CorruptBackupError, match="not what was sent"):
         write_many(destination, 40, lambda number: time.sleep(0.01))
     assert [path for path in root.rglob("*") if path.is_file()] == []
