@@ -54,7 +54,7 @@ class PieceSums:
             self._md5 = hashlib.md5(self._data, usedforsecurity=False).digest()
         return self._md5
 
-    def arguments(self, *, checksums: bool) -> dict[str, str]:
+    def arguments(self, *, checksums: bool) -> dict[str, Any]:
         """What a request that sends the piece tells the service to check on arrival.
 
         :param checksums: the service checks CRC32, not only MD5.
