@@ -9,7 +9,9 @@ Not checking the server's certificate, where configured so: urllib3 warns at eve
 from __future__ import annotations
 
 import http.client
+import io
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import urllib3
@@ -34,13 +36,33 @@ class _Response(http.client.HTTPResponse):
         if self._body is None:
             if amt is None or amt < _LARGE or not self.chunked or self.fp is None:
                 return super().read(amt)
-            self._body = ChunkedBody(self.fp.readinto1, amt)
+            self._body = ChunkedBody(_reading(self.fp), amt)
         if amt is None or amt < 0:
             return b"".join(iter(lambda: self.read(_LARGE), b""))
         data = self._body.read(amt)
         if self._body.ended:
             self.close()
         return data
+
+
+def _reading(stream: io.BufferedReader) -> Callable[[memoryview], int]:
+    """Fills a buffer with what is there, and waits only if that is nothing.
+
+    First what came together with the answer's head, then from the socket itself. ``readinto1`` would not do: given a buffer
+    larger than what it holds already, it waits for more, in vain where the whole body is small and the connection stays open.
+    """
+    drained = False
+
+    def read_into(view: memoryview) -> int:
+        nonlocal drained
+        if drained:
+            return stream.raw.readinto(view) or 0
+        first = stream.read1(min(len(view), io.DEFAULT_BUFFER_SIZE))
+        drained = len(first) < len(view)
+        view[: len(first)] = first
+        return len(first)
+
+    return read_into
 
 
 def pool_classes(*, checked: bool, send_silence: float) -> dict[str, Any]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
 from random import Random
 from typing import Any
 
 import pytest
 
 from raven_backup_provider.raven.chunked_body import ChunkedBody
+from raven_backup_provider.raven.connections import pool_classes
 
 END = b"0\r\n\r\n"
 
@@ -115,3 +120,46 @@ def test_the_trailer_is_passed_over_and_nothing_behind_the_body_is_waited_for() 
     assert body.ended
     assert wire.rest() == b""
     assert body.read(100) == b""
+
+
+@pytest.fixture
+def far_end() -> Iterator[tuple[str, list[list[bytes]]]]:
+    """A server that answers each connection with the pieces it is given, and then neither sends nor hangs up."""
+    pieces: list[list[bytes]] = []
+    done = threading.Event()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            taken, _ = listening.accept()
+            with closing(taken):
+                taken.recv(65536)
+                for piece in pieces[0]:
+                    taken.sendall(piece)
+                    done.wait(0.05)
+                done.wait(60)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", pieces
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("size", [1, 5000, 8100, 50_000])
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "in parts"])
+def test_a_body_that_came_whole_is_not_waited_for_on_a_connection_that_stays_open(
+    far_end: tuple[str, list[list[bytes]]], size: int, together: bool
+) -> None:
+    """A small export may be there with the head of the answer before anybody reads it."""
+    url, pieces = far_end
+    content = Random(size).randbytes(size)
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed(
+        [content[at : at + 1024] for at in range(0, size, 1024)]
+    )
+    pieces.append([answer] if together else [answer[: len(answer) // 2], answer[len(answer) // 2 :]])
+    with pool_classes(checked=True, send_silence=10.0)["http"](
+        "127.0.0.1", int(url.rsplit(":", 1)[1]), timeout=10.0
+    ) as pool:
+        response = pool.urlopen("GET", "/", preload_content=False)
+        found = b"".join(iter(lambda: response.read(1 << 20, decode_content=False), b""))
+    assert found == content
