@@ -1,6 +1,6 @@
 """What Airflow's configuration says for every DAG alike, read once per file instead of by each DAG and operator for itself.
 
-Four look-ups for each DAG were an eighth of the time that parsing a thousand of them took (measured).
+Without the four look-ups for each DAG, parsing a thousand of them takes 8 % less of the processor's time (measured).
 """
 
 from __future__ import annotations
