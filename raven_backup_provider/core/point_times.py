@@ -34,8 +34,11 @@ class PointTime:
 
 
 def reading(manifest: Manifest) -> datetime:
-    """What the clock said: the time in the name, unless the point was finished before it."""
-    return min(manifest.started, manifest.finished)
+    """What the clock said: the time in the name, unless an earlier point's has pushed that far ahead.
+
+    Names of points made within one second are pushed on by a second each; those are the times that people see and ask for.
+    """
+    return manifest.finished if is_named_ahead(manifest) else manifest.started
 
 
 def is_named_ahead(manifest: Manifest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +22,8 @@ from raven_backup_provider.destinations.resumable import worth_keeping
 log = logging.getLogger(__name__)
 
 _MAKE_TRIES = 5
+#: Seconds to wait before each further try to remove a file that counts as open still.
+_CLOSING = (0.05, 0.1, 0.2, 0.4)
 #: Bytes compared at a time with what a picked-up file holds.
 _COMPARE = 1 << 20
 
@@ -171,7 +174,7 @@ class FolderWriter:
         except OSError as error:  # a network file system can report here what a write before met
             log.debug("Closing %s: %s", self._partial, error)
         try:
-            self._partial.unlink(missing_ok=True)
+            _remove_closed(self._partial)
         except OSError as error:
             log.warning("The partial file %s stays behind: %s", self._partial, error)
 
@@ -199,3 +202,13 @@ class FolderWriter:
                 self._close()
         else:
             self.abort()
+
+
+def _remove_closed(path: Path) -> None:
+    """Remove a file that was closed a moment ago, of which a Windows share may learn a moment later."""
+    for wait in _CLOSING:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            return
+        time.sleep(wait)
+    path.unlink(missing_ok=True)
