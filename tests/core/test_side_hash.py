@@ -9,9 +9,18 @@ import pytest
 
 from raven_backup_provider.core.side_hash import SideHash
 
+#: Of writers that other tests left in the middle, as a killed process does.
+_before: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def only_threads_of_this_test() -> None:
+    _before.clear()
+    _before.update(threading.enumerate())
+
 
 def _threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "backup-hash"]
+    return [one for one in threading.enumerate() if one.name == "backup-hash" and one not in _before]
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 1 << 20, (3 << 20) + 7])

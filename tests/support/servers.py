@@ -1,10 +1,9 @@
 """Fixtures for real RavenDB servers: started when a test first asks, lent from file to file while they are young.
 
 A server costs seconds of processor time to start and to compile what it runs, which is most of what a short test costs; a warm
-one answers at once. Between two files it stands still: a dozen of them with nothing to do would take a tenth of a core. It is not
-kept for ever: unlicensed servers enforce more of their licence after the first minute, 7.1 counts subscriptions of dropped
-databases, and 6.2 stops working on imported ones. A file that depends on any of it is marked `fresh_servers` and gets servers
-that nobody had before it.
+one answers at once. It is not kept for the whole session: unlicensed servers enforce more of their licence after the first
+minute, 7.1 counts subscriptions of dropped databases, and 6.2 stops working on imported ones. A file that depends on any of it is
+marked `fresh_servers` and gets servers that nobody had before it.
 
 A test that kills, restarts or reconfigures a server starts its own with `RavenServer`; these are shared.
 """
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +26,7 @@ ALL_VERSIONS = ("7.1.5", "6.2.4", "5.4.207")
 #: For what was seen to be alike on all of them: the older ones are left to the long tests.
 NEWEST_FIRST = ["7.1.5", *(pytest.param(version, marks=pytest.mark.long) for version in ALL_VERSIONS[1:])]
 #: Seconds after its start until which a server is lent once more.
-YOUNG = 1200.0
+YOUNG = 600.0
 MakeDatabase = Callable[..., str]
 
 _numbers = itertools.count(1)
@@ -60,7 +58,6 @@ class ServerPool:
     def _take(self, version: str, tls: bool) -> RavenServer:
         server, started = self._kept.get((version, tls), (None, 0.0))
         if server is not None and server.running and time.monotonic() - started < YOUNG:
-            os.kill(server.pid, signal.SIGCONT)
             return server
         if server is not None:
             server.stop()
@@ -77,9 +74,7 @@ class ServerPool:
             clean = not database_names(server) and not _server_wide_tasks(server)
         except Exception:
             clean = False
-        if clean:
-            os.kill(server.pid, signal.SIGSTOP)
-        else:
+        if not clean:
             del self._kept[version, tls]
             server.stop()
 
