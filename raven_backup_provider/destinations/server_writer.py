@@ -122,6 +122,7 @@ class ServerWriter:
         self._plan.may_publish()
         self._publish(digest, replace)
         self._ended = True
+        self._stop_hashing()
         published = self._look(self._plan.final)
         if published is None:
             raise DestinationError(f"{self._plan.where} was published and is gone again. Look who removes files there.")
@@ -188,8 +189,7 @@ class ServerWriter:
         if self._ended:
             return
         self._ended = True
-        if self._given_hash is not None:
-            self._given_hash.stop()
+        self._stop_hashing()
         self._close_older()
         if self._behind is not None:
             self._behind.stop()
@@ -205,6 +205,10 @@ class ServerWriter:
                 log.warning("The partial file %s stays behind: %s", self._plan.partial, error)
         except (ConnectionLostError, DestinationError) as error:
             log.warning("The partial file %s stays behind: %s", self._plan.partial, error)
+
+    def _stop_hashing(self) -> None:
+        if self._given_hash is not None:
+            self._given_hash.stop()
 
     def _close_older(self) -> None:
         if self._older is not None:
