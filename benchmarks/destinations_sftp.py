@@ -1,6 +1,6 @@
 """``python -m benchmarks.destinations_sftp``: the SFTP destination against scp, sftp and bare paramiko, on one OpenSSH server.
 
-Bare paramiko is what Airflow's ``SFTPHook.store_file`` and ``retrieve_file`` do: ``put`` and ``get``, in this process.
+Bare paramiko is what Airflow's ``SFTPHook.store_file`` and ``retrieve_file`` do: ``put`` and ``getfo``, in this process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _tools(server: SshServer) -> list[Tool]:
         subprocess.run(words, input=f"{command}\n", text=True, check=True, capture_output=True)
 
     def scp(source: str, target: str) -> None:
-        subprocess.run(["scp", *common, source, target], check=True)
+        subprocess.run(["scp", *common, source, target], check=True, capture_output=True)
 
     def bare(work: Callable[[Any], object]) -> None:
         client = paramiko.SSHClient()
@@ -52,7 +52,7 @@ def _tools(server: SshServer) -> list[Tool]:
         Tool(
             "bare paramiko",
             lambda source, path: bare(lambda sftp: sftp.put(str(source), path)),
-            lambda path, target: bare(lambda sftp: sftp.get(path, str(target))),
+            lambda path, target: bare(lambda sftp: _get(sftp, path, target)),
         ),
         Tool(
             "OpenSSH `scp`",
@@ -65,6 +65,11 @@ def _tools(server: SshServer) -> list[Tool]:
             lambda path, target: sftp(f"get {path} {target}"),
         ),
     ]
+
+
+def _get(sftp: Any, path: str, target: Path) -> None:
+    with target.open("wb") as file:
+        sftp.getfo(path, file)
 
 
 def main() -> None:

@@ -111,6 +111,17 @@ class HashesItself(Protocol):
         """Size and SHA-256 of all that was written so far."""
 
 
+@runtime_checkable
+class LeavesHashing(Protocol):
+    """A writer that hashes what it is given only to compare it, and can leave that to a caller who does it anyway.
+
+    What arrived at the store is proven all the same, by the store's checksums or by a read-back.
+    """
+
+    def leave_hashing(self, digest: FileDigest) -> None:
+        """Called before the first byte: the caller compares the SHA-256 of all that it writes with ``digest`` before it commits."""
+
+
 class RetrievalState(str, Enum):
     """Whether a file can be read now."""
 

@@ -6,7 +6,6 @@ another source may have the file: it comes out as SourceFailedError.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
 import threading
@@ -25,6 +24,7 @@ from raven_backup_provider.core.errors import (
 )
 from raven_backup_provider.core.model import FileDigest
 from raven_backup_provider.core.patience import Patience
+from raven_backup_provider.core.side_hash import SideHash
 
 log = logging.getLogger(__name__)
 
@@ -106,16 +106,22 @@ class SourceStream:
             self._hand_over(None)
 
     def _read_all(self) -> None:
-        sha256 = hashlib.sha256()
-        while (piece := self._next_piece()) and self._position <= self._digest.size:
-            sha256.update(piece)
-            if not self._hand_over(piece):
-                return
-        if self._position != self._digest.size or sha256.hexdigest() != self._digest.sha256:
+        beside = SideHash()
+        try:
+            while (piece := self._next_piece()) and self._position <= self._digest.size:
+                beside.update(piece)
+                if not self._hand_over(piece):
+                    return
+            self._compare(beside.finish())
+        finally:
+            beside.stop()
+
+    def _compare(self, sha256: str) -> None:
+        if self._position != self._digest.size or sha256 != self._digest.sha256:
             more = "more than " if self._position > self._digest.size else ""
             raise CorruptBackupError(
                 f"{self._where} is not what its manifest says: {more}{min(self._position, self._digest.size)} bytes with "
-                f"SHA-256 {sha256.hexdigest()} instead of {self._digest.size} bytes with {self._digest.sha256}."
+                f"SHA-256 {sha256} instead of {self._digest.size} bytes with {self._digest.sha256}."
             )
 
     def _next_piece(self) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from raven_backup_provider.core.destination import Destination
+from raven_backup_provider.core.destination import Destination, LeavesHashing
 from raven_backup_provider.core.errors import (
     CorruptBackupError,
     DestinationError,
@@ -130,6 +130,8 @@ def _send(
 ) -> StoredFile:
     how.on_step(TransferStep.OPEN)
     with target.open_write(key, expected=digest) as writer:
+        if isinstance(writer, LeavesHashing):
+            writer.leave_hashing(digest)  # the stream ends normally only if all of it was what the digest says
         stream = SourceStream(source, source_key, digest, how.cancel, how.reading)
         try:
             for number, piece in enumerate(stream.pieces()):

@@ -48,7 +48,10 @@ class SeenLease:
 
 
 class LeaseStore(Protocol):
-    """The few things a store must be able to do with the one file of a lease."""
+    """The few things a store must be able to do with the file of a lease."""
+
+    #: All who want the lease use the same file, so that it may be another's by now; else each has one of its own.
+    shared: bool
 
     def create(self, text: str) -> bool:
         """Write it if it does not exist, as one step; False if it exists."""
@@ -99,8 +102,8 @@ class Lease:
         if self._lost is not None:
             return
         try:
-            seen = self._store.read()
-            if seen is not None and seen.text == self._text:
+            seen = self._store.read() if self._store.shared else None
+            if not self._store.shared or (seen is not None and seen.text == self._text):
                 self._store.remove()
         except DestinationError as error:
             log.warning("The lease of %s stays behind; it ends by itself in %d s. %s", self._what, LIFETIME, error)

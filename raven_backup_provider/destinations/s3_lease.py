@@ -37,6 +37,8 @@ class S3LeaseStore:
     :param what: the folder or file it is for.
     """
 
+    shared = False
+
     def __init__(self, place: S3Place, kind: str, what: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._place = place
         mark = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:12]

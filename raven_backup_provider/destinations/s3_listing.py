@@ -76,6 +76,7 @@ def first_object(place: S3Place, name_start: str) -> Listed | None:
     page = place.calls.call(
         "list_objects_v2", f"cannot list '{place.key_of(name_start)}'", Prefix=name_start, MaxKeys=1
     )
+    place.findings.bucket_seen = True
     return next((_listed(found, _store_time(page)) for found in page.get("Contents", ())), None)
 
 
@@ -138,6 +139,7 @@ def _pages(place: S3Place, name_start: str, patience: float | None, **more: Any)
     failed = f"cannot list '{place.key_of(name_start)}'"
     while True:
         page = place.calls.call("list_objects_v2", failed, patience=patience, Prefix=name_start, **more, **marker)
+        place.findings.bucket_seen = True
         yield page
         if not page.get("IsTruncated"):
             return

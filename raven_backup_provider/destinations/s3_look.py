@@ -71,7 +71,6 @@ def require_bucket(place: S3Place) -> None:
     """
     if not place.findings.bucket_seen:
         first_object(place, place.folder_name(""))
-        place.findings.bucket_seen = True
 
 
 def _by_head(place: S3Place, key: str, name: str) -> Seen:

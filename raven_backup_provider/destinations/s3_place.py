@@ -28,6 +28,7 @@ _MAX_NAME_BYTES = 1024
 class Findings:
     """What was found out about a store and our rights there, so that no request is made in vain twice."""
 
+    #: It was listed, so it is there.
     bucket_seen: bool = False
     head_denied: bool = False
     delete_denied: bool = False

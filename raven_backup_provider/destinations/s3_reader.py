@@ -1,9 +1,8 @@
 """Reading an object in order, fetched in pieces by range ahead of the reader; a piece that breaks off goes on where it stopped.
 
 The first piece is asked for when the object is opened, so that a missing file is said to be missing then. More pieces are
-fetched once the first one was read. A reader in order waits for its next piece while those behind it are there already and
-nothing is asked for in their stead; so pieces are smaller and more than parts of an upload, in the memory of (concurrency + 1)
-parts. On a service that gives each connection its share, fewer connections than others have would be a smaller share.
+fetched once the first one was read. A piece is as large as a part of an upload: each request costs both sides milliseconds, and
+twice as many of half the size were a tenth slower on Ceph and LocalStack.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ from raven_backup_provider.destinations.s3_look import require_bucket
 from raven_backup_provider.destinations.s3_place import S3Place
 
 _READ = 256 << 10
-#: A piece is so many times smaller than a part of an upload, and so many times more are fetched at a time.
-SMALLER = 2
 #: How often a piece is tried again without a byte more.
 _TRIES = 8
 _JUDGED = ("NoSuchKey", "404", "InvalidRange", "416", "InvalidObjectState", "PreconditionFailed", "412")
@@ -57,8 +54,8 @@ class _Source:
         self._etag: str | None = None
         self.size = 0
         #: Bytes of a piece, and how many are fetched at a time.
-        self.piece = place.settings.part_bytes // SMALLER
-        self.at_a_time = (place.settings.concurrency + 1) * SMALLER - 1  # one more is being read
+        self.piece = place.settings.part_bytes
+        self.at_a_time = place.settings.concurrency  # one more is being read
 
     def open_first(self, offset: int) -> Any:
         """The answer that holds the first piece; None where nothing is left to read."""

@@ -42,8 +42,8 @@ class S3Settings:
     :param object_lock_days: how long after its upload a file cannot be deleted.
     :param part_mb: MiB of the first parts of an upload. Parts grow with a file whose size is not known beforehand, so that it
         may become 5 TiB.
-    :param concurrency: parts in flight at a time. Memory is (concurrency + 1) parts. A download fetches pieces of half a part,
-        2 * concurrency + 1 at a time, in the same memory.
+    :param concurrency: parts in flight at a time. Memory is (concurrency + 1) parts. A download fetches as many pieces of the
+        same size.
     :param bandwidth_mb: limit in MB (10^6 bytes) per second for uploads and downloads of this destination; None: no limit.
     :param service: ``aws`` counts on what AWS documents (checksums of the whole file, conditional completion of uploads),
         ``compatible`` proves the same by other means, ``auto`` tells by the endpoint.

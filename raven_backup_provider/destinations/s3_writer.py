@@ -74,7 +74,8 @@ class S3Writer:
             if found is not None:
                 self._upload = found[0]
                 self._part_size = lambda offset: found[1]
-        self._sha256 = SideHash()
+        self._sha256: SideHash | None = SideHash()
+        self._trusted = ""  # the SHA-256 that the caller makes sure of
         self._crc32 = self._part_crc32 = 0  # of the parts before, and of the one being filled
         self._part_crc32s: dict[int, int] = {}
         self._size = self._shipped = self._number = self._filled = 0
@@ -88,7 +89,8 @@ class S3Writer:
         if not self._open:
             raise ValueError(f"the writer of '{self._key}' in {self._place.identity} is closed")
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        self._sha256.update(data if isinstance(data, bytes) else view)
+        if self._sha256 is not None:
+            self._sha256.update(data if isinstance(data, bytes) else view)
         self._size += len(view)
         while view:
             if self._buffer is None:
@@ -129,7 +131,11 @@ class S3Writer:
 
     def given(self) -> FileDigest:
         """See :class:`raven_backup_provider.core.destination.HashesItself`."""
-        return FileDigest(self._size, self._sha256.finish())
+        return FileDigest(self._size, self._trusted if self._sha256 is None else self._sha256.finish())
+
+    def leave_hashing(self, digest: FileDigest) -> None:
+        """See :class:`raven_backup_provider.core.destination.LeavesHashing`."""
+        self._sha256, self._trusted = None, digest.sha256
 
     # --- publishing ---------------------------------------------------------------------------------------------
 
@@ -241,7 +247,8 @@ class S3Writer:
     def _give_up(self, *, keep: bool) -> None:
         self._open = False
         self._buffer = None
-        self._sha256.stop()
+        if self._sha256 is not None:
+            self._sha256.stop()
         sending = not self._pipeline.end(_END_WITHIN)
         upload, self._upload = self._upload, None
         if upload is None:

@@ -45,6 +45,8 @@ class ServerLease:
     :param what: in words, for errors.
     """
 
+    shared = True
+
     def __init__(
         self, link: ServerLink, folder: str, make_folders: Callable[[ServerSession, str], None], what: str
     ) -> None:

@@ -53,7 +53,7 @@ def open_store(address: DestinationAddress, connection: Connection) -> Destinati
 
     def new_client() -> Any:
         config = _config(
-            extra.get("config_kwargs") or {}, compatible=compatible, connections=2 * concurrency + _SPARE_CONNECTIONS
+            extra.get("config_kwargs") or {}, compatible=compatible, connections=concurrency + _SPARE_CONNECTIONS
         )
         return S3Hook(aws_conn_id=address.conn_id, config=config).get_conn()
 

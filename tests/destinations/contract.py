@@ -11,20 +11,25 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from raven_backup_provider.core.destination import Destination, ResumesCopies, Writer
+from raven_backup_provider.core.destination import Destination, LeavesHashing, ResumesCopies, Writer
 from raven_backup_provider.core.errors import (
     ConfigurationError,
     CorruptBackupError,
     FileExistsAtDestinationError,
     FileMissingAtDestinationError,
     LockedError,
+    SourceFailedError,
 )
 from raven_backup_provider.core.model import FileDigest, StoredFile
 from raven_backup_provider.core.names import database_folder
+from raven_backup_provider.core.patience import Patience
+from raven_backup_provider.core.transfer import Stream, transfer
 from raven_backup_provider.destinations import resumable
+from raven_backup_provider.destinations.folder import FolderDestination
 
 FOLDER = "shop/2026-11-22-12-00-00.ravendb-shop-A-backup"
 FILE = f"{FOLDER}/2026-11-22-12-00-00.ravendb-full-backup"
@@ -371,6 +376,31 @@ class DestinationContract:
         assert same_place.stat(FILE) is None
         self.copy(same_place, FILE, data)
         assert load(same_place, FILE) == data
+
+    @pytest.mark.parametrize("damage", ["changed", "cut", "longer"])
+    def test_a_damaged_source_is_never_published_whoever_hashes_it(
+        self, destination: Destination, same_place: Destination, tmp_path: Path, damage: str
+    ) -> None:
+        good = os.urandom(self.copied)
+        bad = {"changed": good[:-1] + bytes([good[-1] ^ 1]), "cut": good[:-1], "longer": good + b"x"}[damage]
+        source = FolderDestination(tmp_path / "source", create=True)
+        store(source, FILE, bad)
+        with pytest.raises(SourceFailedError):
+            transfer(source, FILE, destination, FILE, digest_of(good), Stream(reading=Patience(tries=1)))
+        assert keys(same_place) == []
+        assert same_place.stat(FILE) is None
+
+    def test_a_writer_whose_caller_hashes_still_counts_what_it_is_given(
+        self, destination: Destination, same_place: Destination
+    ) -> None:
+        announced = digest_of(b"x" * 1_500_000)
+        writer = destination.open_write(FILE, expected=announced)
+        if isinstance(writer, LeavesHashing):
+            writer.leave_hashing(announced)
+        writer.write(b"x" * 1_499_999)
+        with pytest.raises(CorruptBackupError), writer:
+            writer.commit(announced)
+        assert keys(same_place) == []
 
     def test_a_copy_given_up_leaves_nothing_behind(self, destination: Destination) -> None:
         with destination.open_write(FILE, expected=digest_of(b"content")) as writer:

@@ -14,6 +14,8 @@ from raven_backup_provider.destinations.lease import LIFETIME, Lease, SeenLease,
 class Store:
     """A store with one place for one lease."""
 
+    shared = True
+
     def __init__(self) -> None:
         self.text: str | None = None
         self.age = 0.0

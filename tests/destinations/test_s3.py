@@ -313,6 +313,20 @@ def test_a_dead_holders_lease_is_taken_over_by_the_stores_clock(
     assert dead.read() is None
 
 
+def test_the_right_to_write_costs_four_requests_and_a_small_file_four_more(moto: MotoServer, bucket: str) -> None:
+    asked: list[str] = []
+    client = moto.client()
+    client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+    destination = S3Destination(client, bucket)
+    with destination.exclusive("shop"):
+        assert asked == ["ListObjectsV2", "PutObject", "ListObjectsV2"]
+        asked.clear()
+        store(destination, FILE)
+        assert asked == ["HeadObject", "HeadObject", "PutObject", "HeadObject"]
+        asked.clear()
+    assert asked == ["DeleteObject"]
+
+
 def test_a_holder_whose_lease_was_taken_over_publishes_and_deletes_nothing_any_more(
     moto: MotoServer, bucket: str
 ) -> None:

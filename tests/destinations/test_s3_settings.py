@@ -201,6 +201,18 @@ def test_the_etag_of_a_file_of_parts_is_the_one_that_s3_gives() -> None:
     assert multipart_etag([]) is None
 
 
+def test_what_is_sent_is_handed_out_in_large_views_of_all_of_it() -> None:
+    data = bytes(range(256)) * 3_000
+    body = PartBody(memoryview(data), None)
+    body.begin_sending()
+    pieces = list(iter(lambda: body.read(16_384), b""))
+    assert all(isinstance(piece, memoryview) for piece in pieces), "no copies"
+    assert len(pieces) == 3, "not one for each 16 KiB that an HTTP client asks for"
+    assert b"".join(pieces) == data
+    body.seek(0)  # sent again after a failure, or read to be signed
+    assert body.read(10) == data[:10]
+
+
 def test_only_what_is_sent_counts_against_the_pace() -> None:
     slept: list[float] = []
     body = PartBody(memoryview(b"x" * 300_000), Pace(100_000, monotonic=lambda: 0.0, sleep=slept.append))
