@@ -74,7 +74,7 @@ def test_what_the_connection_says_of_the_client_holds(moto: MotoServer, set_conn
     destination = open_destination(f"s3://store@{moto.new_bucket()}/?concurrency=20")
     assert isinstance(destination, S3Destination)
     config = destination._place.calls._client.meta.config
-    assert (config.read_timeout, config.connect_timeout, config.max_pool_connections) == (5, 10, 46)
+    assert (config.read_timeout, config.connect_timeout, config.max_pool_connections) == (5, 10, 26)
     assert config.s3["addressing_style"] == "path"
     assert config.request_checksum_calculation == "when_required"
 
