@@ -90,9 +90,12 @@ def file_name(started: datetime, kind: BackupKind, backup_type: BackupType, encr
 
 
 def parse_folder_name(name: str) -> FolderName | None:
-    """What a folder's name says; None if RavenDB did not name it so."""
+    """What a folder's name says; None if RavenDB did not name it so.
+
+    ``...ravendb-encrypted-full-backup`` is a file's, although a database "encrypted" on a node "full" would make it a folder's.
+    """
     match = _FOLDER.fullmatch(name)
-    if match is None:
+    if match is None or parse_file_name(name) is not None:
         return None
     time = _parse_stamp(match[1])
     try:

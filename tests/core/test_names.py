@@ -51,6 +51,7 @@ def test_a_file_is_named_as_ravendb_names_it_and_read_back(
     parsed = parse_file_name(name)
     assert parsed is not None
     assert (parsed.time, parsed.kind, parsed.backup_type, parsed.encrypted) == (NOON, kind, backup_type, encrypted)
+    assert parse_folder_name(name) is None, "no folder of a database 'encrypted'"
 
 
 def test_there_is_no_incremental_snapshot() -> None:

@@ -29,7 +29,7 @@ from raven_backup_provider.core.patience import Patience
 from raven_backup_provider.destinations.folder import FolderDestination
 from raven_backup_provider.jobs.copy_backup import CopyRun, copy_backup
 from raven_backup_provider.jobs.copy_model import CopyRequest, CopyResult
-from raven_backup_provider.jobs.copy_selection import CopySelection
+from raven_backup_provider.jobs.copy_selection import CopySelection, Which
 from raven_backup_provider.jobs.copy_steps import CopyStep
 from raven_backup_provider.jobs.list_points import list_points
 from raven_backup_provider.jobs.restore_plan import RestoreMode, plan_restore
@@ -389,6 +389,16 @@ def test_a_name_that_is_not_there_is_told_with_what_is(
 ) -> None:
     with pytest.raises(RestorePointNotFoundError):
         copy(source, target, selection)
+
+
+@pytest.mark.parametrize(
+    "ending", ["full-backup", "incremental-backup", "snapshot", "encrypted-full-backup", "encrypted-incremental-backup"]
+)
+def test_the_key_in_the_result_of_a_backup_selects_that_file(ending: str) -> None:
+    folder, file = "2026-01-01-00-00-00.ravendb-shop-A-backup", f"2026-01-02-00-00-00.ravendb-{ending}"
+    assert CopySelection.parse(f"shop/{folder}/{file}") == CopySelection(Which.NAMED, folder, file)
+    assert CopySelection.parse(file) == CopySelection(Which.NAMED, None, file)
+    assert CopySelection.parse(f"shop/{folder}/") == CopySelection(Which.NAMED, folder)
 
 
 @pytest.mark.parametrize("text", ["", "latest?", "newest chain", "../x", "notes.txt"])
