@@ -130,7 +130,7 @@ class S3Writer:
         self._part_crc32 = 0
 
     def given(self) -> FileDigest:
-        """See :class:`raven_backup_provider.core.destination.HashesItself`."""
+        """See :class:`raven_backup_provider.core.destination.HashesItself`; of a copy what its caller makes sure of."""
         return FileDigest(self._size, self._trusted if self._sha256 is None else self._sha256.finish())
 
     def leave_hashing(self, digest: FileDigest) -> None:

@@ -56,11 +56,10 @@ class CopySelection:
         if word.lower() in ("newest", "newest-chain", "all"):
             return cls(Which(word.lower()))
         folder, _, name = composed(word).rpartition("/")
-        # The file first: ...ravendb-encrypted-full-backup would also do as the folder of a database "encrypted" on a node "full".
-        if parse_file_name(name) is not None:
-            return cls(Which.NAMED, folder.rpartition("/")[2] or None, name)
         if parse_folder_name(name) is not None:
             return cls(Which.NAMED, name)
+        if parse_file_name(name) is not None:
+            return cls(Which.NAMED, folder.rpartition("/")[2] or None, name)
         raise ConfigurationError(
             f"The selection {text!r} is none: write newest, newest-chain, all, or the name of a backup folder or file."
         )

@@ -131,7 +131,7 @@ class Live:
     def task_log(self, machine: str, dag_id: str, task_id: str) -> str:
         """What a task wrote on that machine's own disk."""
         folder = self.airflow.machines[machine].path(HOME / "logs")
-        files = sorted(folder.glob(f"dag_id={dag_id}/*/task_id={task_id}/*.log"))
+        files = sorted(folder.glob(f"dag_id={dag_id}/*/task_id={task_id}/**/*.log"))  # mapped tasks have a folder each
         return "\n".join(file.read_text(errors="replace") for file in files)
 
     def restored_equals(self, destination: Destination, database: str, target: str) -> None:
