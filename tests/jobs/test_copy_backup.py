@@ -401,6 +401,17 @@ def test_the_key_in_the_result_of_a_backup_selects_that_file(ending: str) -> Non
     assert CopySelection.parse(f"shop/{folder}/") == CopySelection(Which.NAMED, folder)
 
 
+@pytest.mark.parametrize("key", [None, EncryptionKey.generate()], ids=["plain", "encrypted"])
+def test_the_point_that_a_backup_names_is_copied_with_what_it_builds_on(
+    place: MakePlace, target: FaultDestination, key: EncryptionKey | None
+) -> None:
+    source, made = place("source"), make_chain(3, key=key)
+    made.put(source.inner)
+    for number in (0, 2):
+        assert copy(source, target, made.key_of(number)).points[-1].key == made.key_of(number)
+        assert points(target) == [made.key_of(n) for n in range(number + 1)]
+
+
 @pytest.mark.parametrize("text", ["", "latest?", "newest chain", "../x", "notes.txt"])
 def test_a_selection_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="newest-chain"):

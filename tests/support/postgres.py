@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from demo.sandbox.errors import SandboxError
 from tests.support.server_process import ServerProcess, free_port
 
 _USER = "postgres"
+_READY_SECONDS = 60.0
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def postgres(folder: Path) -> Iterator[str]:
     server = ServerProcess(lambda: command, port, folder.parent / f"{folder.name}.log")
     server.start()
     try:
+        _wait_until_ready(programs, port)
         _as_postgres(programs / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "airflow", "airflow")
         yield f"airflow@127.0.0.1:{port}/airflow"
     finally:
@@ -64,6 +67,15 @@ def _programs() -> Path:
 
 def _found() -> list[Path]:
     return sorted(path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+def _wait_until_ready(programs: Path, port: int) -> None:
+    """It listens before it answers."""
+    deadline = time.monotonic() + _READY_SECONDS
+    command = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(command, capture_output=True).returncode != 0:
+        assert time.monotonic() < deadline, f"PostgreSQL does not answer within {_READY_SECONDS:.0f} s"
+        time.sleep(0.1)
 
 
 def _as_postgres(*command: object) -> None:
